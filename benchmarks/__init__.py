@@ -1,0 +1,1 @@
+"""Latency, quality, history and reports: the evidence, and how it was measured."""

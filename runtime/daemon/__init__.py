@@ -1,0 +1,1 @@
+"""The ZeroMQ daemon that enhances frames for an appliance."""

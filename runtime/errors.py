@@ -1,0 +1,169 @@
+"""Everything that Scanside raises on purpose.
+
+Each error carries the sentence that tells what is wrong, the next step for whoever reads it, and
+the exit code that the command line ends with. Messages never hold patient data: no tag values, no
+pixel values, and of a file only the name that the user typed or that a folder lists.
+
+::
+
+    ScansideError                       1
+    ├── MissingExtraError               3   a package of an extra is not installed
+    ├── ImageError                      4   an input image
+    │   ├── NoImagesError                   a folder holds nothing readable
+    │   ├── UnreadableImageError            truncated, not DICOM, decoder failed
+    │   ├── UnsupportedImageError           colour, mosaic, Modality LUT, no pixels ...
+    │   └── OutputExistsError               the destination is there already
+    ├── BundleError                     5   a .scanside file
+    │   ├── BundleFormatError               truncated, not a bundle, hostile layout
+    │   ├── BundleIntegrityError            a member is not what the manifest says
+    │   ├── BundleVersionError              from a future major version
+    │   ├── BundleTooLargeError             over a cap
+    │   └── UnsignedBundleError             no signature, and unsigned was not allowed
+    ├── EngineError                     6   running the network
+    │   ├── EngineUnavailableError          the named engine is not installed or cannot load
+    │   └── GoldenMismatchError             the engine fails the bundle's golden frames
+    ├── TransportError                  7   the wire
+    │   ├── AddressInUseError
+    │   ├── ServerUnreachableError
+    │   ├── RequestTimeoutError
+    │   └── ProtocolError                   the peer speaks something else
+    ├── RefusedFrameError               8   this model must not touch this frame
+    ├── TrainingError                   9
+    │   ├── UnknownRecipeError
+    │   └── RunFolderError                  not a run, unfinished, or of another configuration
+    ├── GateError                       10  INT8 lost too much: no bundle is written
+    └── PartialError                    11  some of many inputs failed; the rest is done
+"""
+
+from __future__ import annotations
+
+
+class ScansideError(Exception):
+    """Base of the tree. `message` is one sentence; `next_step` tells what to do about it."""
+
+    exit_code = 1
+
+    def __init__(self, message: str, *, next_step: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.next_step = next_step
+
+    def __str__(self) -> str:
+        return f"{self.message} ({self.next_step})" if self.next_step else self.message
+
+
+class MissingExtraError(ScansideError):
+    exit_code = 3
+
+    def __init__(self, extra: str, package: str) -> None:
+        super().__init__(
+            f"this needs the package {package}, which is not installed",
+            next_step=f"pip install 'scanside[{extra}]'",
+        )
+        self.extra = extra
+
+
+class ImageError(ScansideError):
+    exit_code = 4
+
+
+class NoImagesError(ImageError):
+    pass
+
+
+class UnreadableImageError(ImageError):
+    pass
+
+
+class UnsupportedImageError(ImageError):
+    pass
+
+
+class OutputExistsError(ImageError):
+    pass
+
+
+class BundleError(ScansideError):
+    exit_code = 5
+
+
+class BundleFormatError(BundleError):
+    pass
+
+
+class BundleIntegrityError(BundleError):
+    pass
+
+
+class BundleVersionError(BundleError):
+    pass
+
+
+class BundleTooLargeError(BundleError):
+    pass
+
+
+class UnsignedBundleError(BundleError):
+    pass
+
+
+class EngineError(ScansideError):
+    exit_code = 6
+
+
+class EngineUnavailableError(EngineError):
+    pass
+
+
+class GoldenMismatchError(EngineError):
+    pass
+
+
+class TransportError(ScansideError):
+    exit_code = 7
+
+
+class AddressInUseError(TransportError):
+    pass
+
+
+class ServerUnreachableError(TransportError):
+    pass
+
+
+class RequestTimeoutError(TransportError):
+    pass
+
+
+class ProtocolError(TransportError):
+    pass
+
+
+class RefusedFrameError(ScansideError):
+    """`reason` is one of the closed list in `scanside.runtime.admission`."""
+
+    exit_code = 8
+
+    def __init__(self, reason: str, message: str, *, next_step: str = "") -> None:
+        super().__init__(message, next_step=next_step)
+        self.reason = reason
+
+
+class TrainingError(ScansideError):
+    exit_code = 9
+
+
+class UnknownRecipeError(TrainingError):
+    pass
+
+
+class RunFolderError(TrainingError):
+    pass
+
+
+class GateError(ScansideError):
+    exit_code = 10
+
+
+class PartialError(ScansideError):
+    exit_code = 11

@@ -1,0 +1,1 @@
+"""Workstation: images -> float model -> pruned -> quantisation-aware checkpoint."""
