@@ -2,3 +2,29 @@
 
 Never imports torch, onnx or monai, nor any other package of Scanside.
 """
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from scanside.runtime.client import Client
+    from scanside.runtime.frame import FrameFacts
+    from scanside.runtime.results import Result
+
+__all__ = ["Client", "FrameFacts", "Result"]
+
+_HOME = {
+    "Client": "scanside.runtime.client",
+    "FrameFacts": "scanside.runtime.frame",
+    "Result": "scanside.runtime.results",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """The public names, imported when first asked for: `scanside --help` needs neither ZeroMQ nor
+    NumPy."""
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_HOME[name]), name)

@@ -32,7 +32,8 @@ pixel values, and of a file only the name that the user typed or that a folder l
     │   ├── UnknownRecipeError
     │   └── RunFolderError                  not a run, unfinished, or of another configuration
     ├── GateError                       10  INT8 lost too much: no bundle is written
-    └── PartialError                    11  some of many inputs failed; the rest is done
+    ├── PartialError                    11  some of many inputs failed; the rest is done
+    └── CompileError                    12  a network that cannot be exported or rewritten
 """
 
 from __future__ import annotations
@@ -64,7 +65,13 @@ class MissingExtraError(ScansideError):
 
 
 class ImageError(ScansideError):
+    """`reason` is a short fixed phrase for programs ("truncated", "colour"), or empty."""
+
     exit_code = 4
+
+    def __init__(self, message: str, *, next_step: str = "", reason: str = "") -> None:
+        super().__init__(message, next_step=next_step)
+        self.reason = reason
 
 
 class NoImagesError(ImageError):
@@ -167,3 +174,7 @@ class GateError(ScansideError):
 
 class PartialError(ScansideError):
     exit_code = 11
+
+
+class CompileError(ScansideError):
+    exit_code = 12

@@ -3,28 +3,55 @@
 MONAI bundle metadata keys are used where they exist (version, changelog, task, description,
 network_data_format ...); the rest is ours. On disk it is canonical JSON: UTF-8, sorted keys, no
 spaces, so that equal manifests are equal bytes and a signature over them means something.
+
+What a value may be is said once, in the types: bounds are checked when a manifest is decoded
+or written, relations between values already when one is made.
 """
 
 from __future__ import annotations
 
 import hashlib
-from typing import Any
+import json
+from typing import Annotated, Any
 
 import msgspec
 
 from scanside.runtime.errors import BundleFormatError, BundleVersionError
 
+MEBIBYTE = 1 << 20
 FORMAT_MAJOR = 1
+MAX_DEPTH = 16
 PLAN_PREFIX = "plans/"
+
+Text = Annotated[str, msgspec.Meta(max_length=4096, pattern=r"^[^\x00-\x1f\x7f-\x9f]*\Z")]
+"""One line without control characters: it may reach a terminal."""
+Name = Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}\Z")]
+Format = Annotated[str, msgspec.Meta(pattern=r"^[0-9]{1,4}\.[0-9]{1,4}\Z")]
+Version = Annotated[str, msgspec.Meta(pattern=r"^[0-9][0-9A-Za-z.+-]{0,31}\Z")]
+Digest = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}\Z")]
+ModalityCode = Annotated[str, msgspec.Meta(pattern=r"^[A-Z0-9_ ]{1,16}\Z")]
+Number = Annotated[float, msgspec.Meta(ge=-1e9, le=1e9)]
+Magnitude = Annotated[float, msgspec.Meta(ge=0, le=1e9)]
+Percent = Annotated[float, msgspec.Meta(ge=0, le=100)]
+Side = Annotated[int, msgspec.Meta(ge=1, le=16384)]
+
+
+def _need(condition: bool, otherwise: str) -> None:
+    # ValueError: msgspec turns it into its own ValidationError with the place in the document.
+    if not condition:
+        raise ValueError(otherwise)
 
 
 class Window(msgspec.Struct, frozen=True, tag="window", kw_only=True):
     """A fixed window in modality units (CT: HU). `margin`, in the same units, is where the model's
     influence fades to nothing on either side."""
 
-    lower: float
-    upper: float
-    margin: float
+    lower: Number
+    upper: Number
+    margin: Magnitude
+
+    def __post_init__(self) -> None:
+        _need(self.lower < self.upper, "a window's lower end must be below its upper end")
 
 
 class Percentiles(msgspec.Struct, frozen=True, tag="percentiles", kw_only=True):
@@ -32,9 +59,12 @@ class Percentiles(msgspec.Struct, frozen=True, tag="percentiles", kw_only=True):
 
     margin: as a fraction of the window's width."""
 
-    lower: float
-    upper: float
-    margin: float
+    lower: Percent
+    upper: Percent
+    margin: Magnitude
+
+    def __post_init__(self) -> None:
+        _need(self.lower < self.upper, "the lower percentile must be below the upper one")
 
 
 class StoredRange(msgspec.Struct, frozen=True, tag="stored_range", kw_only=True):
@@ -47,83 +77,89 @@ Intensity = Window | Percentiles | StoredRange
 class Sizes(msgspec.Struct, frozen=True, kw_only=True):
     """Rows and columns that frames may have, in input pixels; larger than `tile` goes in tiles."""
 
-    minimum: int = 1
-    maximum: int = 8192
-    tile: int = 1024
+    minimum: Side = 1
+    maximum: Side = 8192
+    tile: Side = 1024
+
+    def __post_init__(self) -> None:
+        _need(self.minimum <= self.maximum, "the smallest size must not be over the largest")
 
 
 class Tolerance(msgspec.Struct, frozen=True, kw_only=True):
     """How far an engine may stand from the reference on the golden frames, in modality units of
     each frame; PSNR in dB against `data_range` (also modality units)."""
 
-    largest: float
-    p999: float
-    psnr_floor: float
-    data_range: float
+    largest: Magnitude
+    p999: Magnitude
+    psnr_floor: Magnitude
+    data_range: Magnitude
+
+    def __post_init__(self) -> None:
+        _need(self.data_range > 0, "a data range must be over 0")
 
 
 class Acceptance(msgspec.Struct, frozen=True, kw_only=True):
     """What the gate measured and what it would have refused. PSNR in dB over `data_range`."""
 
-    data: str
-    data_range: float
-    unit: str
-    drift_limit_db: float
-    figures: dict[str, float]
+    data: Text
+    data_range: Magnitude
+    unit: Text
+    drift_limit_db: Magnitude
+    figures: dict[Text, Number]
 
 
 class Guard(msgspec.Struct, frozen=True, kw_only=True):
     """Bounds on what the model takes away from a frame, in modality units (used per frame)."""
 
-    largest_change: float
-    largest_rms: float
+    largest_change: Magnitude
+    largest_rms: Magnitude
 
 
 class GoldenNoise(msgspec.Struct, frozen=True, kw_only=True):
     """Statistics of the noise removed from the golden frames, in modality units."""
 
-    mean: float
-    standard_deviation: float
+    mean: Number
+    standard_deviation: Magnitude
 
 
 class Provenance(msgspec.Struct, frozen=True, kw_only=True):
-    recipe: str
-    seed: int
-    data_digest: str
-    code_version: str
+    recipe: Text
+    seed: Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
+    data_digest: Text
+    code_version: Text
 
 
 class Member(msgspec.Struct, frozen=True, kw_only=True):
-    sha256: str
-    size: int
+    sha256: Digest
+    size: Annotated[int, msgspec.Meta(ge=0, le=2**32 - 1)]
 
 
 class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     """First member of every bundle. See the module's docstring for whose keys are whose."""
 
     # MONAI bundle metadata
-    schema: str = (
+    schema: Text = (
         "https://github.com/Project-MONAI/MONAI-extra-test-data/releases/download/0.8.1/"
         "meta_schema_20240725.json"
     )
-    version: str
-    changelog: dict[str, str] = {}
-    monai_version: str = ""
-    pytorch_version: str = ""
-    numpy_version: str = ""
-    required_packages_version: dict[str, str] = {}
-    task: str
-    description: str = ""
-    authors: str = ""
-    copyright: str = ""
-    network_data_format: dict[str, Any] = {}
+    version: Version
+    changelog: dict[Text, Text] = {}
+    monai_version: Text = ""
+    pytorch_version: Text = ""
+    numpy_version: Text = ""
+    required_packages_version: dict[Text, Text] = {}
+    task: Text
+    description: Text = ""
+    authors: Text = ""
+    copyright: Text = ""
+    network_data_format: dict[Text, Any] = {}
     # Scanside
-    format: str = "1.0"
-    name: str
-    modality: tuple[str, ...]
-    scale: int = 1
-    multiple_of: int = 1
-    receptive_field: int
+    format: Format = "1.0"
+    name: Name
+    modality: Annotated[tuple[ModalityCode, ...], msgspec.Meta(min_length=1, max_length=64)]
+    scale: Annotated[int, msgspec.Meta(ge=1, le=2)] = 1
+    multiple_of: Annotated[int, msgspec.Meta(ge=1, le=256)] = 1
+    receptive_field: Annotated[int, msgspec.Meta(ge=0, le=2048)]
     """Radius in input pixels: tiles overlap by at least this."""
     sizes: Sizes = Sizes()
     intensity: Intensity
@@ -131,46 +167,75 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     acceptance: Acceptance | None = None
     guard: Guard | None = None
     golden_noise: GoldenNoise | None = None
-    memory_budget_mb: int = 0
-    serial: int = 0
+    memory_budget_mb: Annotated[int, msgspec.Meta(ge=0, le=1 << 20)] = 0
+    serial: Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)] = 0
     provenance: Provenance
     members: dict[str, Member]
 
     def encode(self) -> bytes:
-        """Canonical JSON bytes."""
-        return msgspec.json.encode(self, order="sorted")
-
-    @property
-    def identity(self) -> str:
-        """sha256 (hex) of the manifest without plans: a fetched plan makes no other model."""
-        members = {k: v for k, v in self.members.items() if not k.startswith(PLAN_PREFIX)}
-        bare = msgspec.structs.replace(self, members=members)
-        return hashlib.sha256(bare.encode()).hexdigest()
+        """Canonical JSON bytes. Raises BundleFormatError for a value out of its bounds."""
+        try:
+            # Through the types, so that a float given as 1 is written as 1.0.
+            exact = msgspec.convert(msgspec.to_builtins(self), Manifest)
+        except msgspec.ValidationError as error:
+            raise BundleFormatError(f"the manifest cannot be written: {error}") from error
+        return _canonical(msgspec.to_builtins(exact))
 
 
 class _Format(msgspec.Struct):
-    format: str
+    format: Format
+
+
+def _canonical(value: Any) -> bytes:
+    # The standard library's encoder, because its floats (`repr`) have one spelling for good.
+    text = json.dumps(
+        value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
+    )
+    return text.encode()
+
+
+def identity_of(raw: bytes) -> str:
+    """sha256 (hex) of a manifest's JSON bytes, as if it listed no plans."""
+    content = json.loads(raw)
+    members = content["members"]
+    content["members"] = {k: v for k, v in members.items() if not k.startswith(PLAN_PREFIX)}
+    return hashlib.sha256(_canonical(content)).hexdigest()
 
 
 def decode_manifest(raw: bytes) -> Manifest:
     """Manifest from its JSON bytes.
 
     Raises BundleVersionError for another major version (checked before anything else is looked
-    at), BundleFormatError for anything that is not a manifest. Keys unknown to this minor version
-    are ignored, so `Manifest.encode` of the result need not equal `raw`; identity and signature
-    are therefore taken over `raw` by the bundle reader.
+    at), BundleFormatError for anything that is not a manifest in canonical form. Keys unknown to
+    this minor version are ignored, so `Manifest.encode` of the result need not equal `raw`;
+    identity and signature are therefore taken over `raw`.
     """
     try:
         version = msgspec.json.decode(raw, type=_Format).format
-        major = int(version.split(".")[0])
-    except (msgspec.DecodeError, ValueError) as error:
+    except (msgspec.DecodeError, RecursionError) as error:
         raise BundleFormatError("the manifest is not a Scanside manifest") from error
+    major = int(version.partition(".")[0])
     if major != FORMAT_MAJOR:
         raise BundleVersionError(
             f"the bundle has format {major}, this Scanside reads format {FORMAT_MAJOR}",
             next_step="update Scanside, or compile the bundle again with this version",
         )
     try:
-        return msgspec.json.decode(raw, type=Manifest)
-    except (msgspec.DecodeError, RecursionError) as error:
-        raise BundleFormatError(f"the manifest is malformed: {error}") from error
+        manifest = msgspec.json.decode(raw, type=Manifest)
+        content = json.loads(raw)
+        if _canonical(content) != raw:
+            raise BundleFormatError("the manifest is not in canonical form")
+        _check_depth(content)
+    except (msgspec.DecodeError, ValueError, RecursionError) as error:
+        # The parser quotes what it found, which must not reach a terminal as it is.
+        what = "".join(c if c.isprintable() else "?" for c in str(error)[:300])
+        raise BundleFormatError(f"the manifest is malformed: {what}") from error
+    return manifest
+
+
+def _check_depth(value: Any, level: int = 0) -> None:
+    if level > MAX_DEPTH:
+        raise BundleFormatError(f"the manifest is nested over {MAX_DEPTH} levels deep")
+    if isinstance(value, (dict, list)):
+        for inner in value.values() if isinstance(value, dict) else value:
+            _check_depth(inner, level + 1)

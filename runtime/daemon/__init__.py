@@ -1,1 +1,1 @@
-"""The ZeroMQ daemon that enhances frames for an appliance."""
+"""The daemon: serves one model over the wire, within deadlines, losing no frame."""

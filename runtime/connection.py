@@ -1,0 +1,123 @@
+"""The client's end of one session: a ZeroMQ DEALER that knows when its daemon has gone."""
+
+from __future__ import annotations
+
+import math
+import time
+
+import zmq
+from zmq.utils.monitor import recv_monitor_message
+
+from scanside.runtime import wire
+from scanside.runtime.errors import ProtocolError, TransportError
+from scanside.runtime.frame import Pixels
+
+LARGEST_SCALE = 2
+SEND_ROOM = 64
+BYE_LINGER_MS = 100
+
+Letter = wire.Result | wire.Status
+"""What the client itself has to look at; the rest is dealt with here."""
+
+
+class Connection:
+    """Says HELLO at once, and again to whoever turns up at the address before a WELCOME came.
+
+    welcome: the session, None until there is one. lost: why it is over, empty until it is.
+    heard: when the daemon last said anything, on time.monotonic.
+    """
+
+    def __init__(self, context: zmq.Context[zmq.Socket[bytes]], url: str) -> None:
+        self.welcome: wire.Welcome | None = None
+        self.lost = ""
+        self.heard = time.monotonic()
+        self._socket = context.socket(zmq.DEALER)
+        self._socket.set(zmq.LINGER, 0)
+        self._socket.set(zmq.SNDHWM, SEND_ROOM)
+        self._socket.set(zmq.MAXMSGSIZE, wire.PIXELS_LIMIT * LARGEST_SCALE**2)
+        self._socket.set(zmq.IPV6, int("[" in url))
+        self._monitor = self._socket.get_monitor_socket(zmq.EVENT_DISCONNECTED)
+        self._poller = zmq.Poller()
+        self._poller.register(self._socket, zmq.POLLIN)
+        self._poller.register(self._monitor, zmq.POLLIN)
+        try:
+            self._socket.connect(url)
+        except zmq.ZMQError as error:
+            self.close()
+            raise TransportError(
+                f"{url} is not an address", next_step="write it as tcp://HOST:PORT or ipc://PATH"
+            ) from error
+        self.send(wire.Hello(versions=wire.VERSIONS))
+
+    def send(self, message: wire.FromClient, pixels: Pixels | None = None) -> None:
+        """Pass one message on without waiting; a daemon that takes none any more is `lost`.
+
+        A large array is not copied: it must stay as it is until its RESULT came.
+        """
+        header = wire.encode(message)
+        try:
+            if pixels is None:
+                self._socket.send(header, zmq.NOBLOCK)
+            else:
+                copy = pixels.nbytes < wire.ZERO_COPY_BYTES
+                self._socket.send(header, zmq.NOBLOCK | zmq.SNDMORE)
+                self._socket.send(wire.to_wire(pixels).data, zmq.NOBLOCK, copy=copy)
+        except zmq.Again:
+            self.lost = "the daemon takes no more messages"
+
+    def receive(self, wait_s: float) -> list[tuple[Letter, zmq.Frame | None]]:
+        """Everything that has come, after waiting at most `wait_s` for the first of it.
+
+        Raises ProtocolError for what wire version 1 does not allow a daemon to say.
+        """
+        ready = dict(self._poller.poll(math.ceil(wait_s * 1000)))
+        # The monitor first: whatever was sent before the daemon went is then there to be read.
+        gone = self._monitor in ready and self._has_gone()
+        letters = []
+        while (parts := self._parts()) is not None:
+            self.heard = time.monotonic()
+            letter = self._sort(wire.decode_from_daemon(parts[0]))
+            if letter is not None:
+                letters.append((letter, parts[1] if len(parts) == 2 else None))
+        if gone and self.welcome is None:
+            self.send(wire.Hello(versions=wire.VERSIONS))
+        elif gone:
+            self.lost = self.lost or "the daemon has gone"
+        return letters
+
+    def close(self, *, bye: bool = False) -> None:
+        if bye and self.welcome is not None and not self.lost:
+            self.send(wire.Bye())
+            self._socket.set(zmq.LINGER, BYE_LINGER_MS)
+        self._socket.disable_monitor()
+        self._monitor.close(0)
+        self._socket.close()
+
+    def _has_gone(self) -> bool:
+        while self._monitor.poll(0):
+            recv_monitor_message(self._monitor)
+        return True
+
+    def _parts(self) -> list[zmq.Frame] | None:
+        try:
+            return self._socket.recv_multipart(zmq.NOBLOCK, copy=False)
+        except zmq.Again:
+            return None
+
+    def _sort(self, message: wire.FromDaemon) -> Letter | None:
+        if isinstance(message, wire.Result | wire.Status):
+            return message
+        if isinstance(message, wire.Welcome):
+            if message.version not in wire.VERSIONS:
+                raise ProtocolError(f"the daemon chose wire version {message.version}")
+            self.welcome = message
+        elif isinstance(message, wire.Bye):
+            self.lost = "the daemon has stopped"
+        elif isinstance(message, wire.Error):
+            if message.code in (wire.ErrorCode.UNREADABLE, wire.ErrorCode.NO_COMMON_VERSION):
+                raise ProtocolError(
+                    f"the daemon does not understand this client: {message.text}",
+                    next_step="run the same version of Scanside on both sides",
+                )
+            self.lost = message.text
+        return None

@@ -1,0 +1,115 @@
+"""The inference thread: loads the model, tests it, and runs one frame after the other."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from scanside.runtime.daemon.journal import failure
+from scanside.runtime.daemon.loading import Load, Loaded
+from scanside.runtime.daemon.schedule import Schedule
+from scanside.runtime.daemon.sessions import Job
+from scanside.runtime.daemon.states import State
+from scanside.runtime.errors import EngineError
+
+ERRORS_IN_A_ROW = 3
+"""So many failed frames, one after the other, are the engine's fault and not a frame's."""
+RETRY_S = (1.0, 60.0)
+"""Pause before the first new self-test of a failed engine, doubling up to the second figure."""
+
+
+@dataclass(frozen=True)
+class Arrived:
+    """The model came to `state`; `loaded` comes along with READY."""
+
+    state: State
+    loaded: Loaded | None = None
+
+
+@dataclass(frozen=True)
+class Failed:
+    """The thread has ended: there will be no model."""
+
+    error: Exception
+
+
+News = Arrived | Failed | Job
+
+
+class Inference(threading.Thread):
+    """Tells everything through `post`, which must be safe to call from this thread.
+
+    Daemonic: a network that never comes back must not keep the process alive.
+    """
+
+    def __init__(
+        self,
+        load: Load,
+        schedule: Schedule,
+        post: Callable[[News], None],
+        retry_s: tuple[float, float] = RETRY_S,
+    ) -> None:
+        super().__init__(name="inference", daemon=True)
+        self._load = load
+        self._schedule = schedule
+        self._post = post
+        self._retry_s = retry_s
+
+    def run(self) -> None:
+        try:
+            loaded = self._load(lambda state: self._post(Arrived(state)))
+            try:
+                self._post(Arrived(State.SELF_TEST))
+                loaded.check()
+                self._post(Arrived(State.READY, loaded))
+                self._serve(loaded)
+            finally:
+                loaded.engine.close()
+        except Exception as error:  # noqa: BLE001 - raised again by the daemon's own thread
+            self._post(Failed(error))
+
+    def _serve(self, loaded: Loaded) -> None:
+        failures = 0
+        while (job := self._schedule.take()) is not None:
+            _infer(loaded, job)
+            self._post(job)
+            failures = failures + 1 if job.output is None else 0
+            if failures == ERRORS_IN_A_ROW:
+                self._post(Arrived(State.DEGRADED))
+                self._recover(loaded)
+                failures = 0
+
+    def _recover(self, loaded: Loaded) -> None:
+        """Return when the engine passes its self-test again, or when there is no more work."""
+        pause, longest = self._retry_s
+        while not self._schedule.closed_within(pause):
+            self._post(Arrived(State.SELF_TEST))
+            try:
+                loaded.check()
+            except Exception as error:  # noqa: BLE001 - whatever it is, the engine is not fit
+                failure("self-test failed", error)
+                self._post(Arrived(State.DEGRADED))
+                pause = min(2 * pause, longest)
+            else:
+                self._post(Arrived(State.READY, loaded))
+                return
+
+
+def _infer(loaded: Loaded, job: Job) -> None:
+    job.started = time.monotonic()
+    try:
+        batch = job.pixels[np.newaxis]
+        job.prepared = time.monotonic()
+        output = loaded.engine.run(batch, [job.frame.facts])
+        rows, columns = job.pixels.shape
+        scale = loaded.card.scale
+        if output.shape != (1, rows * scale, columns * scale) or output.dtype != batch.dtype:
+            raise EngineError("the engine gave pixels of another shape or type")
+        job.output = output[0]
+    except Exception as error:  # noqa: BLE001 - the frame is passed on as it came
+        failure("engine error", error)
+    job.finished = time.monotonic()

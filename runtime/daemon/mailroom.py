@@ -1,0 +1,85 @@
+"""The daemon's ZeroMQ socket: whole messages in, whole messages out, never waiting."""
+
+from __future__ import annotations
+
+import errno
+
+import zmq
+
+from scanside.runtime import wire
+from scanside.runtime.daemon import address
+from scanside.runtime.frame import Pixels
+
+SEND_ROOM = 4
+"""Messages beyond a client's credit that may wait to be sent to it: PONGs, STATUS, refusals."""
+LAG = 2
+"""ZeroMQ counts up to half of a high-water mark as still waiting that has left already, so a client
+that keeps to its credit needs twice the room."""
+LINGER_MS = 1000
+HEARTBEAT_MS = 5_000
+HEARTBEAT_TIMEOUT_MS = 15_000
+
+Parcel = tuple[bytes, zmq.Frame, zmq.Frame | None]
+"""Peer, header, and the part after the header if there is one."""
+
+
+class Mailroom:
+    """A bound ROUTER. Raises AddressInUseError or TransportError when `url` cannot be had."""
+
+    def __init__(self, url: str, credit: int) -> None:
+        self._context = zmq.Context()
+        self.socket = self._context.socket(zmq.ROUTER)
+        self.socket.set(zmq.ROUTER_MANDATORY, 1)
+        self.socket.set(zmq.MAXMSGSIZE, wire.PIXELS_LIMIT)
+        self.socket.set(zmq.SNDHWM, LAG * (credit + SEND_ROOM))
+        self.socket.set(zmq.RCVHWM, credit + SEND_ROOM)
+        self.socket.set(zmq.HEARTBEAT_IVL, HEARTBEAT_MS)
+        self.socket.set(zmq.HEARTBEAT_TIMEOUT, HEARTBEAT_TIMEOUT_MS)
+        self.socket.set(zmq.LINGER, LINGER_MS)
+        self.socket.set(zmq.IPV6, int("[" in url))
+        try:
+            self.url = address.bind(self.socket, url)
+        except BaseException:
+            self.close()
+            raise
+
+    def receive(self) -> Parcel | None:
+        """The next message that is here already. Parts after the second are read and dropped."""
+        try:
+            peer = self.socket.recv(zmq.NOBLOCK)
+        except zmq.Again:
+            return None
+        header = part = self.socket.recv(copy=False)
+        second = None
+        while part.more:
+            part = self.socket.recv(copy=False)
+            second = second or part
+        return peer, header, second
+
+    def send(
+        self, peer: bytes, message: wire.FromDaemon, pixels: zmq.Frame | Pixels | None = None
+    ) -> bool:
+        """Whether the message went out; False when the peer is gone or does not read.
+
+        A large array is not copied: nobody may write to it any more.
+        """
+        header = wire.encode(message)
+        more = 0 if pixels is None else zmq.SNDMORE
+        try:
+            self.socket.send(peer, zmq.NOBLOCK | zmq.SNDMORE)
+            self.socket.send(header, zmq.NOBLOCK | more)
+            if isinstance(pixels, zmq.Frame):
+                self.socket.send(pixels, zmq.NOBLOCK, copy=False)
+            elif pixels is not None:
+                copy = pixels.nbytes < wire.ZERO_COPY_BYTES
+                self.socket.send(wire.to_wire(pixels).data, zmq.NOBLOCK, copy=copy)
+        except zmq.ZMQError as error:
+            if error.errno in (errno.EAGAIN, errno.EHOSTUNREACH):
+                return False
+            raise
+        return True
+
+    def close(self) -> None:
+        """Give what was sent LINGER_MS to leave, then close."""
+        self.socket.close()
+        self._context.term()

@@ -1,0 +1,65 @@
+"""What a recipe and its network say in a bundle's manifest, before anything is compiled."""
+
+from __future__ import annotations
+
+from importlib.metadata import version
+
+from scanside.runtime.manifest import Manifest, Provenance, Sizes, Tolerance
+from scanside.train.recipes import Recipe
+from scanside.train.unet import UNet
+
+TILE = 1024
+
+
+def draft_manifest(recipe: Recipe, model: UNet, data_digest: str = "0" * 64) -> Manifest:
+    """A manifest with no members and no verdict yet: `compile` fills them in."""
+    shape = ["n", 1, "h", "w"]
+    pixels = {"type": "image", "num_channels": 1, "dtype": "float32", "spatial_shape": shape[2:]}
+    return Manifest(
+        version=recipe.version,
+        changelog={recipe.version: "trained by scanside"},
+        monai_version=version("monai"),
+        pytorch_version=version("torch"),
+        numpy_version=version("numpy"),
+        required_packages_version={"onnxruntime": version("onnxruntime")},
+        task=recipe.task,
+        description=recipe.description,
+        authors="Scanside",
+        copyright="Apache-2.0",
+        network_data_format={
+            "inputs": {
+                "image": {
+                    **pixels,
+                    "format": "magnitude",
+                    "modality": "/".join(recipe.modality),
+                    "value_range": [0, 1],
+                    "is_patch_data": False,
+                    "channel_def": {"0": "image"},
+                }
+            },
+            "outputs": {
+                "residual": {
+                    **pixels,
+                    "format": "magnitude",
+                    "value_range": [-1, 1],
+                    "is_patch_data": False,
+                    "channel_def": {"0": "residual"},
+                }
+            },
+        },
+        name=recipe.name,
+        modality=recipe.modality,
+        multiple_of=model.multiple_of,
+        receptive_field=model.receptive_field,
+        sizes=Sizes(tile=TILE),
+        intensity=recipe.window,
+        tolerance=Tolerance(largest=1.0, p999=1.0, psnr_floor=1.0, data_range=1.0),
+        serial=recipe.serial,
+        provenance=Provenance(
+            recipe=recipe.name,
+            seed=recipe.seed,
+            data_digest=data_digest,
+            code_version=version("scanside"),
+        ),
+        members={},
+    )

@@ -1,0 +1,118 @@
+"""A run's folder: what it holds, and refusing to mix two runs in one.
+
+::
+
+    config.json        the recipe, the seed, the data's digest, the code's version
+    bank.npz           training slices and their noise
+    heldout.npz        the cases that the gate measures on
+    metrics.jsonl      loss and learning rate of every step
+    checkpoints/       float.pt  pruned.pt  control.pt  qat.pt  (and STAGE.part.pt while one runs)
+    summary.json       PSNR, SSIM and MACs per stage on the held-out cases
+    curves.png
+"""
+
+from __future__ import annotations
+
+from importlib.metadata import version
+from pathlib import Path
+from typing import TypeVar
+
+import msgspec
+import torch
+from torch import Tensor
+
+from scanside.runtime.errors import RunFolderError
+from scanside.train.files import replace_file
+from scanside.train.recipes import Recipe
+
+_T = TypeVar("_T")
+
+FLOAT, PRUNED, CONTROL, QAT = "float", "pruned", "control", "qat"
+STAGES = (FLOAT, PRUNED, CONTROL, QAT)
+
+
+class Config(msgspec.Struct, frozen=True, kw_only=True):
+    recipe: Recipe
+    data: str
+    """How many slices from where, in words; never a patient's name or path."""
+    data_digest: str
+    code_version: str
+
+
+class StageSummary(msgspec.Struct, frozen=True, kw_only=True):
+    """On the held-out cases: mean PSNR in dB and SSIM (range 4095 HU); MACs at 512 x 512."""
+
+    psnr: float
+    ssim: float
+    macs: int
+
+
+class Summary(msgspec.Struct, frozen=True, kw_only=True):
+    noisy_psnr: float
+    noisy_ssim: float
+    stages: dict[str, StageSummary]
+
+
+class Run:
+    """A run's folder on disk."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.bank = folder / "bank.npz"
+        self.heldout = folder / "heldout.npz"
+
+    def begin(self, config: Config) -> None:
+        """Claim the folder for this configuration, new or resumed."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        (self.folder / "checkpoints").mkdir(exist_ok=True)
+        path = self.folder / "config.json"
+        if not path.exists():
+            with replace_file(path) as stream:
+                stream.write(msgspec.json.format(msgspec.json.encode(config)))
+        elif self.config() != config:
+            raise RunFolderError(
+                f"{self.folder} holds a run of another recipe, data or version",
+                next_step="choose another --out, or remove the folder",
+            )
+
+    def config(self) -> Config:
+        return self._read("config.json", Config)
+
+    def summary(self) -> Summary:
+        return self._read("summary.json", Summary)
+
+    def write_summary(self, summary: Summary) -> None:
+        with replace_file(self.folder / "summary.json") as stream:
+            stream.write(msgspec.json.format(msgspec.json.encode(summary)))
+
+    def checkpoint(self, stage: str) -> Path:
+        return self.folder / "checkpoints" / f"{stage}.pt"
+
+    def state(self, stage: str) -> dict[str, Tensor]:
+        """The weights of a finished stage; RunFolderError when it is not finished."""
+        path = self.checkpoint(stage)
+        if not path.exists():
+            raise RunFolderError(
+                f"{self.folder} has no finished stage {stage!r}",
+                next_step="run the same `scanside train` command again: it goes on where it stopped",
+            )
+        state: dict[str, Tensor] = torch.load(path, weights_only=True)["model"]
+        return state
+
+    def _read(self, name: str, kind: type[_T]) -> _T:
+        path = self.folder / name
+        try:
+            return msgspec.json.decode(path.read_bytes(), type=kind)
+        except FileNotFoundError as error:
+            raise RunFolderError(
+                f"{self.folder} is not a finished run: it has no {name}",
+                next_step="give the folder that `scanside train` wrote, after it has finished",
+            ) from error
+        except msgspec.MsgspecError as error:
+            raise RunFolderError(
+                f"{path} is not what `scanside train` writes", next_step="train into a new folder"
+            ) from error
+
+
+def code_version() -> str:
+    return version("scanside")
