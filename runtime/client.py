@@ -127,8 +127,9 @@ class Client:
                 self._submit(np.array(pixels), facts, stream, deadline_ms, mode, None)
             )
             self._pump(0)
-            limit = min(window or self.credit, self.credit)
-            while on_their_way and (on_their_way[0].result or len(on_their_way) >= limit):
+            while _unanswered(on_their_way) >= min(window or self.credit, self.credit):
+                self._take_next(on_their_way[0])
+            while on_their_way and on_their_way[0].result:
                 yield self._wait(on_their_way.popleft())
         while on_their_way:
             yield self._wait(on_their_way.popleft())
@@ -192,7 +193,7 @@ class Client:
             pending.settle(Outcome.REFUSED, Reason.TOO_LARGE, None, limit)
             return pending
         while len(self._inflight) >= self.credit:
-            self._wait(next(iter(self._inflight.values())))
+            self._take_next(next(iter(self._inflight.values())))
         link = self._fresh_session()
         if link is None:
             pending.give_up(self._why_lost)
@@ -216,12 +217,16 @@ class Client:
 
     def _wait(self, pending: Pending) -> Result:
         while pending.result is None:
-            left = max(pending.sent, self._last_result) + self._timeout - time.monotonic()
-            if left <= 0:
-                self._lose(f"no result within {self._timeout:g} s")
-            else:
-                self._pump(left)
+            self._take_next(pending)
         return pending.result
+
+    def _take_next(self, oldest: Pending) -> None:
+        """Wait for the next message while `oldest` waits for its result, but not for ever."""
+        left = max(oldest.sent, self._last_result) + self._timeout - time.monotonic()
+        if left <= 0:
+            self._lose(f"no result within {self._timeout:g} s")
+        else:
+            self._pump(left)
 
     def _resolve(self, answer: wire.Result, part: zmq.Frame | None) -> None:
         pending = self._inflight.get((answer.stream, answer.seq))
@@ -335,3 +340,7 @@ class Client:
                 "a Client was used outside the thread that made it",
                 next_step="make one Client in each thread",
             )
+
+
+def _unanswered(frames: Iterable[Pending]) -> int:
+    return sum(frame.result is None for frame in frames)

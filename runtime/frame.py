@@ -55,9 +55,7 @@ def stored_values(words: Pixels, facts: FrameFacts) -> npt.NDArray[np.int32]:
     return values
 
 
-def merge_stored(
-    values: npt.NDArray[np.int32], words: Pixels, facts: FrameFacts
-) -> Pixels:
+def merge_stored(values: npt.NDArray[np.int32], words: Pixels, facts: FrameFacts) -> Pixels:
     """Put stored values back into words: `words`' dtype, and its bits above `bits_stored`.
 
     values: same shape as words, within `facts.stored_range`.

@@ -11,7 +11,7 @@ minor version may add some.
     HELLO           ->  WELCOME             or ERROR
     FRAME + pixels  ->  RESULT (+ pixels)   exactly one per FRAME of a session
     STATUS          ->  STATUS              needs no session
-    PING            ->  PONG
+    PING            ->  PONG                may also come unasked: ignore it then
     BYE             <-> BYE                 ends the session, either side may say it
                         ERROR               an unreadable header, a FRAME before HELLO, ...
 """
@@ -19,7 +19,7 @@ minor version may add some.
 from __future__ import annotations
 
 from enum import Enum
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 import msgspec
 import numpy as np
@@ -225,6 +225,7 @@ class Error(_Message, frozen=True, kw_only=True, tag="ERROR"):
 FromClient = Hello | Frame | StatusRequest | Ping | Bye
 FromDaemon = Welcome | Result | Status | Pong | Bye | Error
 
+_Any = TypeVar("_Any")
 _encoder = msgspec.msgpack.Encoder()
 _from_client: msgspec.msgpack.Decoder[FromClient] = msgspec.msgpack.Decoder(FromClient)
 _from_daemon: msgspec.msgpack.Decoder[FromDaemon] = msgspec.msgpack.Decoder(FromDaemon)
@@ -240,25 +241,21 @@ def encode(message: FromClient | FromDaemon) -> bytes:
 
 def decode_from_client(header: zmq.Frame) -> FromClient:
     """Raises ProtocolError for anything that is not one of the client's messages."""
-    _check_size(header)
-    try:
-        return _from_client.decode(header.buffer)
-    except (msgspec.DecodeError, RecursionError) as error:
-        raise ProtocolError("the header is not a message of wire version 1") from error
+    return _decode(_from_client, header)
 
 
 def decode_from_daemon(header: zmq.Frame) -> FromDaemon:
     """Raises ProtocolError for anything that is not one of the daemon's messages."""
-    _check_size(header)
-    try:
-        return _from_daemon.decode(header.buffer)
-    except (msgspec.DecodeError, RecursionError) as error:
-        raise ProtocolError("the header is not a message of wire version 1") from error
+    return _decode(_from_daemon, header)
 
 
-def _check_size(header: zmq.Frame) -> None:
+def _decode(decoder: msgspec.msgpack.Decoder[_Any], header: zmq.Frame) -> _Any:
     if len(header) > HEADER_LIMIT:
         raise ProtocolError(f"a header of {len(header)} bytes is over {HEADER_LIMIT}")
+    try:
+        return decoder.decode(header.buffer)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise ProtocolError("the header is not a message of wire version 1") from error
 
 
 def pixel_bytes(rows: int, columns: int, dtype: str) -> int | None:

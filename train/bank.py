@@ -80,7 +80,7 @@ def make_bank(recipe: Recipe, slices: Sequence[Slice]) -> list[Entry]:
 
 
 def save_bank(path: Path, entries: Sequence[Entry]) -> None:
-    arrays = {}
+    arrays: dict[str, npt.NDArray[np.generic]] = {}
     for index, entry in enumerate(entries):
         arrays[f"clean_{index:05d}"] = entry.clean
         arrays[f"noise_{index:05d}"] = entry.noise

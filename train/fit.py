@@ -24,11 +24,11 @@ HU = 40.0  # brings the loss to about one
 
 
 class Stage(NamedTuple):
-    """name: of its checkpoint. index: of its batches. rate: peak learning rate.
-    switch: called with each step before it runs (QAT freezes its ranges so)."""
+    """name: of its checkpoint. batches: which sequence of batches it sees. rate: peak
+    learning rate. switch: called with each step before it runs (QAT freezes its ranges so)."""
 
     name: str
-    index: int
+    batches: int
     steps: int
     rate: float
     switch: Callable[[int], None] = lambda step: None
@@ -87,7 +87,7 @@ def fit(model: nn.Module, sampler: Sampler, stage: Stage, run: Path) -> None:
             for group in trainer.param_groups:
                 group["lr"] = rate_at(stage, step)
             batch = Batch(
-                *(fabric.to_device(tensor) for tensor in sampler.batch(stage.index, step))
+                *(fabric.to_device(tensor) for tensor in sampler.batch(stage.batches, step))
             )
             loss = loss_of(wrapped, batch, sampler.span)
             value = loss.item()

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
 from scanside.runtime.engines import Engine
@@ -13,7 +14,7 @@ from scanside.runtime.frame import FrameFacts
 from scanside.train.files import replace_file
 from scanside.train.images import Slice
 from scanside.train.lowdose import field_of_view, noise_at
-from scanside.train.measure import Case, Quality, quality
+from scanside.train.measure import Case, Image, Quality, quality
 
 VIEWS = 360  # twice the training's: the noise under test is the finer simulation
 CUTOFF = 0.5
@@ -49,9 +50,10 @@ def case_facts(case: Case) -> FrameFacts:
     return FrameFacts(modality="CT", bits_stored=16, signed=True, padding=padding)
 
 
-def enhance_case(engine: Engine, case: Case) -> np.ndarray[tuple[int, ...], np.dtype[np.generic]]:
+def enhance_case(engine: Engine, case: Case) -> Image:
     """The case's noisy slice through an engine: (n, n) int16 HU, as a device would store it."""
-    return engine.run(case.noisy[None], [case_facts(case)])[0]
+    enhanced: Image = engine.run(case.noisy[None], [case_facts(case)])[0].astype(np.int16)
+    return enhanced
 
 
 def engine_quality(engine: Engine, cases: Sequence[Case]) -> list[Quality]:
@@ -60,7 +62,7 @@ def engine_quality(engine: Engine, cases: Sequence[Case]) -> list[Quality]:
 
 
 def save_cases(path: Path, cases: Sequence[Case]) -> None:
-    arrays = {}
+    arrays: dict[str, npt.NDArray[np.generic]] = {}
     for index, case in enumerate(cases):
         arrays[f"clean_{index:04d}"] = case.clean
         arrays[f"noisy_{index:04d}"] = case.noisy

@@ -12,13 +12,14 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 import torch
-from monai.metrics.regression import KernelType, compute_ssim_and_cs
+from monai.metrics.regression import compute_ssim_and_cs
 
 CT_CLIP = (-1024.0, 3071.0)
 CT_RANGE = CT_CLIP[1] - CT_CLIP[0]
 """4095 HU: what 12 bits of CT hold."""
 
-Image = npt.NDArray[np.generic]
+Image = npt.NDArray[np.int16]
+"""(n, n) HU."""
 Mask = npt.NDArray[np.bool_]
 
 
@@ -55,7 +56,11 @@ def ssim(image: Image, truth: Image, inside: Mask, data_range: float = CT_RANGE)
         torch.from_numpy(_clipped(one).astype(np.float32))[None, None] for one in (image, truth)
     ]
     values, _ = compute_ssim_and_cs(
-        tensors[0], tensors[1], 2, KernelType.GAUSSIAN, [11, 11], [1.5, 1.5], data_range, 0.01, 0.03
+        *tensors,
+        spatial_dims=2,
+        kernel_size=[11, 11],
+        kernel_sigma=[1.5, 1.5],
+        data_range=data_range,
     )
     valid = inside[5:-5, 5:-5]
     return float(values[0, 0].numpy()[valid].mean())

@@ -25,8 +25,13 @@ class Canvas:
         self.n = n
         self.rng = rng
         self.hu = np.full((n, n), -1000.0, np.float32)
-        line = (np.arange(n, dtype=np.float32) + 0.5) / n * 2 - 1
-        self.y, self.x = np.meshgrid(line, line, indexing="ij")
+        # A whole body in 256 pixels is coarser than a scanner's 512: most canvases show a part.
+        self.zoom = self.uniform(1.0, 2.2)
+        line = ((np.arange(n, dtype=np.float32) + 0.5) / n * 2 - 1) / self.zoom
+        shift = 1 - 1 / self.zoom
+        self.y, self.x = np.meshgrid(
+            line + self.uniform(-shift, shift), line + self.uniform(-shift, shift), indexing="ij"
+        )
         frequency = np.fft.fftfreq(n).astype(np.float32)
         self._f2 = frequency[:, None] ** 2 + np.fft.rfftfreq(n).astype(np.float32)[None, :] ** 2
 
@@ -34,7 +39,9 @@ class Canvas:
         return float(self.rng.uniform(low, high))
 
     def field(self, size: float, high_pass: bool = False) -> Array:
-        """A random field of mean 0 and deviation 1 whose blobs are about `size` pixels wide."""
+        """A random field of mean 0 and deviation 1 whose blobs are about `size` pixels wide (at
+        zoom 1)."""
+        size *= self.zoom
         white = np.fft.rfft2(self.rng.standard_normal((self.n, self.n)).astype(np.float32))
         shape = np.exp(-2 * (np.pi * size / 2) ** 2 * self._f2)
         if high_pass:
@@ -66,7 +73,7 @@ class Canvas:
             self.hu[where] += texture * self.field(size)[where]
 
     def bone(self, rho: Array, shell: float, inside: Mask | None = None) -> None:
-        """A bone with outline rho = 1: a cortical shell of relative thickness, trabecular inside."""
+        """A bone within rho < 1: a cortical shell of relative thickness, trabecular inside."""
         within = rho < 1 if inside is None else (rho < 1) & inside
         marrow = self.uniform(100, 450)
         self.paint(within, marrow, self.uniform(40, 160), self.uniform(1.5, 4))
@@ -78,7 +85,7 @@ class Canvas:
         if len(spots) == 0:
             return
         for row, column in spots[self.rng.integers(0, len(spots), count)]:
-            r = self.uniform(1.5, 9) * 2 / self.n
+            r = self.uniform(1.5, 9) * 2 / self.n / self.zoom
             disc = np.hypot(self.x - self.x[row, column], self.y - self.y[row, column]) < r
             self.hu[disc & where] += self.uniform(-60, 80)
 
@@ -222,12 +229,12 @@ SITES: tuple[Callable[[Canvas], None], ...] = (_head, _head, _chest, _abdomen, _
 
 
 def phantom(n: int, rng: np.random.Generator) -> Array:
-    """One slice (n, n) float32 in HU, blurred by a scanner's point spread of 0.4 to 0.9 pixels."""
+    """One slice (n, n) float32 in HU, blurred by a scanner's point spread of 0.5 to 1.3 pixels."""
     c = Canvas(n, rng)
     SITES[int(rng.integers(len(SITES)))](c)
     if rng.random() < 0.8:
         _couch(c)
-    sigma = c.uniform(0.4, 0.9)
+    sigma = c.uniform(0.5, 1.3)
     response = np.exp(-2 * (np.pi * sigma) ** 2 * c._f2)
     blurred = np.fft.irfft2(np.fft.rfft2(c.hu) * response, (n, n))
     return np.clip(blurred, -1024, 3071).astype(np.float32)

@@ -29,7 +29,7 @@ def forward_project(images: Tensor, views: int) -> Tensor:
     batch, n, _ = images.shape
     line = _centred(n)
     parts = []
-    for angles in _angles(views).split(VIEWS_AT_ONCE):
+    for angles in torch.split(_angles(views), VIEWS_AT_ONCE):
         cos, sin = torch.cos(angles)[:, None, None], torch.sin(angles)[:, None, None]
         # (views, samples along the ray, bins)
         x = line[None, None, :] * cos - line[None, :, None] * sin
@@ -57,7 +57,8 @@ def ramp_response(length: int, cutoff: float) -> Tensor:
     hann = torch.where(
         frequency < cutoff, 0.5 + 0.5 * torch.cos(math.pi * frequency / cutoff), torch.zeros(())
     )
-    return torch.fft.rfft(taps).real * hann
+    response: Tensor = torch.fft.rfft(taps).real * hann
+    return response
 
 
 def filtered_back_projection(sinogram: Tensor, cutoff: float = 0.5) -> Tensor:
@@ -69,7 +70,7 @@ def filtered_back_projection(sinogram: Tensor, cutoff: float = 0.5) -> Tensor:
     line = _centred(n)
     image = torch.zeros(batch, n, n)
     start = 0
-    for angles in _angles(views).split(VIEWS_AT_ONCE):
+    for angles in torch.split(_angles(views), VIEWS_AT_ONCE):
         count = len(angles)
         bins = (
             line[None, None, :] * torch.cos(angles)[:, None, None]

@@ -19,6 +19,8 @@ from scanside.train.unet import UNet
 ROUND_TO = 4
 EXAMPLE_SIDE = 64
 BISECTIONS = 12
+MOST_PER_LAYER = 0.5
+"""Layers compete for the channels that stay, but none may lose more than half of its own."""
 
 
 def macs(model: nn.Module, side: int = 512) -> int:
@@ -30,7 +32,9 @@ def macs(model: nn.Module, side: int = 512) -> int:
 
 
 def prune(model: UNet, budget: float) -> UNet:
-    """A copy with at most `budget` (0..1) of the model's MACs; channels of least L2 norm go first.
+    """A copy with at most `budget` (0..1) of the model's MACs.
+
+    Over all layers, the channels of least L2 norm go first.
 
     Raises TrainingError when no pruning reaches the budget.
     """
@@ -58,6 +62,8 @@ def _pruned(model: UNet, ratio: float) -> UNet:
         torch.zeros(1, 1, EXAMPLE_SIDE, EXAMPLE_SIDE),
         importance=tp.importance.GroupMagnitudeImportance(p=2),
         pruning_ratio=ratio,
+        global_pruning=True,
+        max_pruning_ratio=MOST_PER_LAYER,
         ignored_layers=[candidate.last],
         round_to=ROUND_TO,
     )

@@ -84,7 +84,8 @@ class TensorRTQuantizer(Quantizer):  # type: ignore[misc]
         return model
 
 
-def _of(nodes: Iterable[Node], *targets: Any) -> list[Node]:
+def _of(nodes: Iterable[Any], *targets: Any) -> list[Any]:
+    """fx.Node.args is typed as anything that may stand in a graph: the targets say what it is."""
     return [node for node in nodes if node.target in targets]
 
 

@@ -94,7 +94,7 @@ class Run:
         if not path.exists():
             raise RunFolderError(
                 f"{self.folder} has no finished stage {stage!r}",
-                next_step="run the same `scanside train` command again: it goes on where it stopped",
+                next_step="run the same `scanside train` command again: it goes on from there",
             )
         state: dict[str, Tensor] = torch.load(path, weights_only=True)["model"]
         return state

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 
 import torch
 import torch.nn.functional as F
@@ -22,11 +23,11 @@ instead of learning its way down from one."""
 
 
 class ConvBlock(nn.Sequential):
-    """(conv 3x3, batch norm, ReLU) for each pair of consecutive widths: (B, C0, H, W) -> (B, Cn, H, W)."""
+    """(conv 3x3, batch norm, ReLU) from each width to the next: (B, C0, H, W) -> (B, Cn, H, W)."""
 
     def __init__(self, *widths: int) -> None:
         layers: list[nn.Module] = []
-        for before, after in zip(widths, widths[1:], strict=False):
+        for before, after in pairwise(widths):
             layers += [
                 nn.Conv2d(before, after, 3, padding=1, bias=False),
                 nn.BatchNorm2d(after),
@@ -49,9 +50,7 @@ class UNet(nn.Module):
             ConvBlock(before, width, width)
             for before, width in zip((1, *widths), widths, strict=False)
         )
-        self.narrow = nn.ModuleList(
-            ConvBlock(below, width) for width, below in zip(widths, widths[1:], strict=False)
-        )
+        self.narrow = nn.ModuleList(ConvBlock(below, width) for width, below in pairwise(widths))
         self.decoders = nn.ModuleList(ConvBlock(2 * width, width, width) for width in widths[:-1])
         self.last = nn.Conv2d(widths[0], 1, 1)
         with torch.no_grad():
@@ -82,7 +81,7 @@ class UNet(nn.Module):
 
     @property
     def multiple_of(self) -> int:
-        return 2 ** (self.depth - 1)
+        return 1 << (self.depth - 1)
 
     @property
     def receptive_field(self) -> int:
@@ -125,7 +124,7 @@ def fuse_batch_norm(model: UNet) -> UNet:
         if not isinstance(block, nn.Sequential):
             continue
         layers = list(block)
-        for index, (first, second) in enumerate(zip(layers, layers[1:], strict=False)):
+        for index, (first, second) in enumerate(pairwise(layers)):
             if isinstance(first, nn.Conv2d) and isinstance(second, nn.BatchNorm2d):
                 block[index] = fuse_conv_bn_eval(first, second)
                 block[index + 1] = nn.Identity()

@@ -1,4 +1,4 @@
-"""The command line `scanside`: verbs found by entry point, loaded when used, errors shown kindly."""
+"""The command line `scanside`: verbs found by entry point and loaded when used; kind errors."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ def main(arguments: list[str] | None = None) -> Any:
         missing = MissingExtraError(extra, (error.name or "").split(".")[0])
         _explain(missing)
         sys.exit(missing.exit_code)
-    except Exception as error:  # noqa: BLE001 - the last line of defence for patients' data
+    except Exception as error:
         if os.environ.get("SCANSIDE_DEBUG"):
             raise
         place = traceback.extract_tb(error.__traceback__)[-1]

@@ -19,7 +19,7 @@ from scanside.runtime.errors import EngineError
 ERRORS_IN_A_ROW = 3
 """So many failed frames, one after the other, are the engine's fault and not a frame's."""
 RETRY_S = (1.0, 60.0)
-"""Pause before the first new self-test of a failed engine, doubling up to the second figure."""
+"""Pause after the first failed self-test of an engine, doubling up to the second figure."""
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,8 @@ class Inference(threading.Thread):
 
     def _recover(self, loaded: Loaded) -> None:
         """Return when the engine passes its self-test again, or when there is no more work."""
-        pause, longest = self._retry_s
+        # The first without a pause: one client's impossible frames must not keep others waiting.
+        pause, (following, longest) = 0.0, self._retry_s
         while not self._schedule.closed_within(pause):
             self._post(Arrived(State.SELF_TEST))
             try:
@@ -93,7 +94,7 @@ class Inference(threading.Thread):
             except Exception as error:  # noqa: BLE001 - whatever it is, the engine is not fit
                 failure("self-test failed", error)
                 self._post(Arrived(State.DEGRADED))
-                pause = min(2 * pause, longest)
+                pause = min(2 * pause or following, longest)
             else:
                 self._post(Arrived(State.READY, loaded))
                 return

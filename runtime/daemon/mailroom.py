@@ -64,20 +64,31 @@ class Mailroom:
         A large array is not copied: nobody may write to it any more.
         """
         header = wire.encode(message)
-        more = 0 if pixels is None else zmq.SNDMORE
-        try:
-            self.socket.send(peer, zmq.NOBLOCK | zmq.SNDMORE)
-            self.socket.send(header, zmq.NOBLOCK | more)
-            if isinstance(pixels, zmq.Frame):
-                self.socket.send(pixels, zmq.NOBLOCK, copy=False)
-            elif pixels is not None:
-                copy = pixels.nbytes < wire.ZERO_COPY_BYTES
-                self.socket.send(wire.to_wire(pixels).data, zmq.NOBLOCK, copy=copy)
-        except zmq.ZMQError as error:
-            if error.errno in (errno.EAGAIN, errno.EHOSTUNREACH):
-                return False
-            raise
+        if not self._address(peer):
+            return False
+        self.socket.send(header, zmq.NOBLOCK | (0 if pixels is None else zmq.SNDMORE))
+        if isinstance(pixels, zmq.Frame):
+            self.socket.send(pixels, zmq.NOBLOCK, copy=False)
+        elif pixels is not None:
+            copy = pixels.nbytes < wire.ZERO_COPY_BYTES
+            self.socket.send(wire.to_wire(pixels).data, zmq.NOBLOCK, copy=copy)
         return True
+
+    def _address(self, peer: bytes) -> bool:
+        """Begin a message: only here may ZeroMQ say that it cannot be sent."""
+        for _ in range(2):
+            try:
+                self.socket.send(peer, zmq.NOBLOCK | zmq.SNDMORE)
+            except zmq.ZMQError as error:
+                if error.errno == errno.EHOSTUNREACH:
+                    return False
+                if error.errno != errno.EAGAIN:
+                    raise
+            else:
+                return True
+            # ZeroMQ looks only now and then at how far its peers have read; asked, it does.
+            self.socket.get(zmq.EVENTS)
+        return False
 
     def close(self) -> None:
         """Give what was sent LINGER_MS to leave, then close."""

@@ -9,7 +9,7 @@ import zmq
 
 from scanside.runtime import wire
 from scanside.runtime.admission import admit
-from scanside.runtime.daemon.journal import event
+from scanside.runtime.daemon.journal import event, failure
 from scanside.runtime.daemon.loading import Loaded
 from scanside.runtime.daemon.mailroom import Mailroom
 from scanside.runtime.daemon.schedule import Schedule
@@ -60,6 +60,15 @@ class Reception:
 
     def take(self, peer: bytes, header: zmq.Frame, pixels: zmq.Frame | None) -> None:
         """Answer one message of a client, or queue its frame."""
+        try:
+            self._take(peer, header, pixels)
+        except Exception as error:  # noqa: BLE001 - a bug that one client hits must stop no other
+            failure("message failed", error)
+            self._error(peer, ErrorCode.UNREADABLE, "this message makes the daemon fail")
+            if peer in self._sessions:
+                self._end(self._sessions[peer], "message failed")
+
+    def _take(self, peer: bytes, header: zmq.Frame, pixels: zmq.Frame | None) -> None:
         session = self._sessions.get(peer)
         if session is not None:
             session.heard = time.monotonic()
@@ -88,6 +97,9 @@ class Reception:
                 spoken = ", ".join(map(str, wire.VERSIONS))
                 self._error(peer, ErrorCode.NO_COMMON_VERSION, f"this daemon speaks {spoken}")
                 return
+            if len(self._sessions) >= MAX_SESSIONS:
+                for other in list(self._sessions.values()):
+                    self._tell(other, wire.Pong())  # ends those that died without a BYE
             if len(self._sessions) >= MAX_SESSIONS:
                 self._error(peer, ErrorCode.BUSY, f"{MAX_SESSIONS} sessions are open already")
                 return

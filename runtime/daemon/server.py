@@ -46,7 +46,7 @@ class Daemon:
     credit: frames that a client may have unanswered at once.
     silence_s: a session that waits for nothing is closed after so long a silence.
     drain_s: how long the frames that wait may still take after `drain`.
-    retry_s: first and longest pause between the self-tests of an engine that failed.
+    retry_s: first and longest pause between the self-tests of an engine that fails them.
     on_ready: called once, by `run`'s thread, with the URL and the model.
 
     Raises AddressInUseError or TransportError when `bind` cannot be had.

@@ -26,6 +26,7 @@ from scanside.runtime.engines import Engine, EngineSpec, onnxruntime, openvino
 from scanside.runtime.engines.cpu import CpuEngine, device_name, usable_threads
 from scanside.runtime.errors import EngineError, EngineUnavailableError
 from scanside.runtime.golden import check_engine, decode_golden
+from scanside.runtime.manifest import Manifest
 from scanside.runtime.tiling import Network
 
 AUTO = "auto"
@@ -93,6 +94,15 @@ def open_engine(bundle: Bundle, name: str = AUTO, threads: int | None = None) ->
 
 
 def _open(bundle: Bundle, name: str, threads: int) -> Engine:
+    return cpu_engine(bundle.manifest, bundle.member(CPU_MODEL), name, threads)
+
+
+def cpu_engine(manifest: Manifest, model: bytes, name: str, threads: int) -> CpuEngine:
+    """An ONNX file's bytes on the library `name`, behind the manifest's map and tiles.
+
+    For `compile` and the benchmarks, which try files that are in no bundle yet; errors as
+    `open_engine`'s for a named engine.
+    """
     library = _LIBRARIES.get(name)
     if library is None:
         raise EngineUnavailableError(
@@ -103,10 +113,9 @@ def _open(bundle: Bundle, name: str, threads: int) -> Engine:
         version=library.version(),
         device=device_name(),
         threads=threads,
-        scale=bundle.manifest.scale,
+        scale=manifest.scale,
     )
-    network = library.load_network(bundle.member(CPU_MODEL), threads)
-    return CpuEngine(bundle.manifest, network, spec)
+    return CpuEngine(manifest, library.load_network(model, threads), spec)
 
 
 def _open_tested(bundle: Bundle, name: str, threads: int) -> Engine:

@@ -11,6 +11,7 @@ from daemons import frame, frame_header
 
 Message = list[bytes]
 PIXELS = frame(0)
+FOUR_BILLION = b"\xdd\xff\xff\xff\xff"
 
 
 def pack(value: Any) -> bytes:
@@ -35,6 +36,7 @@ def crafted() -> Iterator[tuple[str, Message]]:
     yield "a header of 1 MiB", [b"\x81\xa4type" + b"x" * (1 << 20)]
     yield "a map of 2^32-1 entries", [b"\xdf\xff\xff\xff\xff"]
     yield "a string of 2^32-1 bytes", [b"\x81\xa4type\xdb\xff\xff\xff\xff"]
+    yield "a list of 2^32-1 versions", [pack({"type": "HELLO", "versions": []})[:-1] + FOUR_BILLION]
     yield "nested 4,000 deep", [b"\x91" * 4000]
     yield "a timestamp for a type", [b"\x81\xa4type\xd6\xff\x00\x00\x00\x00"]
     yield "invalid UTF-8", [b"\x81\xa4type\xa2\xff\xfe"]

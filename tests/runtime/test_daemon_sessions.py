@@ -66,10 +66,25 @@ def test_more_sessions_than_the_limit_are_turned_away(monkeypatch: pytest.Monkey
     monkeypatch.setattr(reception, "MAX_SESSIONS", 1)
     with serving() as url, Peer(url) as peer, Peer(url, hello=False) as other:
         assert other.ask({"type": "HELLO", "versions": [1]})["code"] == "busy"
+        assert peer.hear()["type"] == "PONG"  # asked for, to see whether it lives
         peer.say({"type": "BYE"})
         while peer.status()["counters"]["sessions"]:
             pass
         assert other.ask({"type": "HELLO", "versions": [1]})["type"] == "WELCOME"
+
+
+def test_sessions_of_the_dead_do_not_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reception, "MAX_SESSIONS", 2)
+    with serving() as url, Peer(url) as living:
+        with Peer(url):
+            pass
+        for _ in range(2):  # its end has come through when what is sent after it is answered
+            living.status()
+        with Peer(url) as peer:
+            assert peer.welcome["session"]
+            assert living.hear()["type"] == "PONG"
+            counters = living.status()["counters"]
+            assert (counters["sessions"], counters["closed_peers"]) == (2, 1)
 
 
 def test_all_queues_together_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:

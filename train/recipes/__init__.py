@@ -18,7 +18,7 @@ class LowDose(msgspec.Struct, frozen=True, kw_only=True):
     pixel. pixel_mm: of the phantoms; an image file brings its own. views: per half turn.
     """
 
-    sigma_hu: tuple[float, float] = (5.0, 80.0)
+    sigma_hu: tuple[float, float] = (8.0, 60.0)
     cutoff: tuple[float, float] = (0.35, 0.6)
     pixel_mm: tuple[float, float] = (0.5, 1.1)
     views: int = 180

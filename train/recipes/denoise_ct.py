@@ -8,8 +8,8 @@ RECIPE = Recipe(
     description="U-Net that removes low-dose noise from axial CT",
     task="denoise",
     modality=("CT",),
-    # The margin is four standard deviations of the largest training noise, 80 HU: beyond it no
-    # noise brings a pixel back into the window, so nothing there is the model's to change.
+    # The margin is over four standard deviations of the largest training noise (60 HU): no noise
+    # carries a pixel from the window beyond it, so nothing there is the model's to change.
     window=Window(lower=-1000.0, upper=1000.0, margin=320.0),
     noise=LowDose(),
     serial=1,

@@ -1,0 +1,73 @@
+"""The verbs `bench` and `demo`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+
+@click.group()
+def bench() -> None:
+    """Measure on this machine."""
+
+
+@bench.command()
+@click.argument("bundle", type=click.Path(path_type=Path), metavar="FILE")
+@click.option(
+    "--run",
+    type=click.Path(path_type=Path),
+    help="The run it was compiled from: adds the float networks.",
+)
+@click.option(
+    "--side",
+    type=click.IntRange(16, 4096),
+    default=512,
+    show_default=True,
+    help="Rows and columns.",
+)
+@click.option("--threads", type=click.IntRange(min=1), help="Threads of every engine [all cores].")
+@click.option("--rounds", type=click.IntRange(min=3), default=50, show_default=True)
+def latency(bundle: Path, run: Path | None, side: int, threads: int | None, rounds: int) -> None:
+    """Latency of every engine for the bundle FILE, interleaved in one run.
+
+    \b
+    Example:
+      scanside bench latency ct.scanside --run runs/ct --threads 2
+    """
+    from scanside.benchmarks.latency import measure_latency
+    from scanside.benchmarks.tables import latency_table, show
+    from scanside.runtime.bundle import Bundle
+    from scanside.runtime.engines.cpu import device_name, usable_threads
+    from scanside.train.run import Run
+
+    used = threads or usable_threads()
+    figures = measure_latency(
+        Bundle.open(bundle), Run(run) if run else None, side=side, threads=used, rounds=rounds
+    )
+    show(latency_table(figures, f"{side} x {side}, {used} threads each, {device_name()}"))
+
+
+@click.command()
+@click.option(
+    "--out", type=click.Path(path_type=Path), default=Path("runs/demo"), show_default=True
+)
+@click.option(
+    "--steps",
+    type=click.IntRange(min=10),
+    default=1500,
+    show_default=True,
+    help="Length of training.",
+)
+def demo(out: Path, steps: int) -> None:
+    """The main job end to end: train, compile, serve, stream, and a report to look at.
+
+    Uses real CT from the folder SCANSIDE_DATA as test slices when it is there.
+
+    \b
+    Example:
+      scanside demo --out runs/demo
+    """
+    from scanside.benchmarks.demo import run_demo
+
+    run_demo(out, lambda line: click.echo(line, err=True), steps)

@@ -1,0 +1,83 @@
+"""The report's pictures, as PNG in data URIs: the page needs no network and no other file."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from scanside.benchmarks.evaluation import Pictures
+from scanside.benchmarks.interleave import Latency
+from scanside.benchmarks.tables import StageFigures
+from scanside.train.measure import Case
+
+LEVEL, WIDTH = 40.0, 400.0  # soft tissue
+DIFFERENCE = 100.0
+
+
+def _uri(figure: Figure) -> str:
+    stream = io.BytesIO()
+    figure.savefig(stream, format="png", dpi=110)
+    return "data:image/png;base64," + base64.b64encode(stream.getvalue()).decode()
+
+
+def comparison(case: Case, pictures: Pictures, shown: str, index: int) -> str:
+    """One slice: clean, noisy, enhanced in one window; what was removed and what is left wrong."""
+    noisy, enhanced = pictures["noisy"][index], pictures[shown][index]
+    window = {"cmap": "gray", "vmin": LEVEL - WIDTH / 2, "vmax": LEVEL + WIDTH / 2}
+    around = {"cmap": "gray", "vmin": -DIFFERENCE, "vmax": DIFFERENCE}
+    removed = noisy.astype(np.float32) - enhanced
+    left = np.where(case.inside, enhanced.astype(np.float32) - case.clean, 0)
+    panels = (
+        ("noisy", noisy, window),
+        ("enhanced", enhanced, window),
+        ("full dose", case.clean, window),
+        ("removed: noisy - enhanced", removed, around),
+        ("left: enhanced - full dose", left, around),
+    )
+    figure = Figure(figsize=(20, 4.4), layout="constrained")
+    for axes, (title, image, style) in zip(figure.subplots(1, 5), panels, strict=True):
+        axes.imshow(image, interpolation="nearest", **style)
+        axes.set_title(title)
+        axes.axis("off")
+    return _uri(figure)
+
+
+def gains(stages: Mapping[str, StageFigures]) -> str:
+    """PSNR gain slice by slice."""
+    figure = Figure(figsize=(9, 3.6), layout="constrained")
+    axes = figure.subplots()
+    for name, row in stages.items():
+        if name != "noisy":
+            axes.plot(range(1, len(row.gains) + 1), row.gains, marker=".", label=name, alpha=0.8)
+    axes.set(xlabel="slice", ylabel="PSNR gain over the noisy slice, dB", ylim=(0, None))
+    axes.grid(alpha=0.3)
+    axes.legend(fontsize=8, ncols=2)
+    return _uri(figure)
+
+
+def latencies(figures: Mapping[str, Latency]) -> str:
+    """Median latency of each engine, with the 90th percentile as a whisker."""
+    names = list(figures)
+    p50 = np.array([figures[name].p50 for name in names])
+    p90 = np.array([figures[name].p90 for name in names])
+    figure = Figure(figsize=(9, 0.6 + 0.5 * len(names)), layout="constrained")
+    axes = figure.subplots()
+    axes.barh(names, p50, xerr=np.stack([np.zeros_like(p50), p90 - p50]), color="#4878a8")
+    axes.invert_yaxis()
+    axes.set_xlabel("ms per 512 x 512 frame, median (whisker: 90th percentile)")
+    axes.grid(axis="x", alpha=0.3)
+    return _uri(figure)
+
+
+def chosen_slices(gain: Sequence[float]) -> dict[str, int]:
+    """Which slices to show: the one that gained least, the median one and the best."""
+    order = np.argsort(gain)
+    return {
+        "worst slice": int(order[0]),
+        "median slice": int(order[len(order) // 2]),
+        "best slice": int(order[-1]),
+    }

@@ -1,0 +1,132 @@
+"""A finished run -> one bundle, or a reason why not; nothing is written before all is proved."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Callable
+from importlib.metadata import version
+from pathlib import Path
+
+import msgspec
+
+from scanside.compile.export import check_parity, export_onnx
+from scanside.compile.gate import DRIFT_LIMIT_DB, Verdict, insist, judge
+from scanside.compile.golden import golden_frames, golden_inputs
+from scanside.compile.pack import write_bundle
+from scanside.compile.tolerance import prove_sharp, set_tolerance, spread
+from scanside.compile.twin import cpu_twin
+from scanside.runtime.bundle import CPU_MODEL, GOLDEN, MODEL, REPORT, Bundle
+from scanside.runtime.engines.choose import available_engines, cpu_engine
+from scanside.runtime.engines.cpu import CpuEngine, device_name, usable_threads
+from scanside.runtime.errors import OutputExistsError
+from scanside.runtime.golden import encode_golden
+from scanside.runtime.manifest import Acceptance, Manifest
+from scanside.train.heldout import load_cases
+from scanside.train.manifest import draft_manifest
+from scanside.train.run import CONTROL, PRUNED, Run, Summary
+from scanside.train.stages import eager_engine, load_float, load_quantised
+
+Say = Callable[[str], None]
+SEED = 20261122  # of the golden frames
+
+
+class Report(msgspec.Struct, frozen=True, kw_only=True):
+    """report.json: what was measured when this bundle was compiled, on what."""
+
+    machine: str
+    threads: int
+    versions: dict[str, str]
+    data: str
+    cases: str
+    training: Summary
+    gate: Verdict
+    parity: float
+    """Largest difference eager to ONNX Runtime, in units of [0, 1]."""
+    broken_networks_refused: int
+    verified_on: str = "CPU only; TensorRT and Jetson: not verified on hardware"
+
+
+def compile_run(folder: Path, out: Path, say: Say, *, force: bool = False) -> Bundle:
+    """Compile the run in `folder` into the bundle file `out`.
+
+    Raises RunFolderError for an unfinished run, GateError when INT8 lost too much, CompileError
+    when the network cannot be exported faithfully, OutputExistsError unless `force`.
+    """
+    if out.exists() and not force:
+        raise OutputExistsError(
+            f"{out} exists already", next_step="choose another --out, or add --force"
+        )
+    run = Run(folder)
+    config, summary, cases = run.config(), run.summary(), load_cases(run.heldout)
+    shape = load_float(run, PRUNED)
+    draft = draft_manifest(config.recipe, shape, config.data_digest)
+    quantised = load_quantised(run)
+
+    say("exporting to ONNX and comparing with PyTorch")
+    model = export_onnx(quantised, draft.multiple_of)
+    parity = check_parity(quantised, model, draft.multiple_of)
+    twin = cpu_twin(model)
+
+    say("measuring INT8 against its float control on held-out cases")
+    candidates = _candidates(draft, model, twin)
+    verdict = judge(eager_engine(load_float(run, CONTROL), draft), candidates, cases)
+    insist(verdict)
+
+    say("making golden frames and proving that they catch broken networks")
+    reference = candidates[MODEL]
+    inputs = golden_inputs(draft.modality[0], draft.sizes, SEED)
+    frames = golden_frames(reference, inputs)
+    tolerance = set_tolerance([spread(engine, frames) for engine in candidates.values()])
+    refused = prove_sharp(draft, model, frames, tolerance)
+
+    data = f"{len(cases)} held-out cases, {config.recipe.heldout_sigma_hu:g} HU of simulated noise"
+    report = Report(
+        machine=device_name(),
+        threads=usable_threads(),
+        versions={
+            "python": platform.python_version(),
+            "torch": version("torch"),
+            "onnxruntime": version("onnxruntime"),
+            **available_engines(),
+        },
+        data=config.data,
+        cases=data,
+        training=summary,
+        gate=verdict,
+        parity=parity,
+        broken_networks_refused=refused,
+    )
+    manifest = msgspec.structs.replace(
+        draft, tolerance=tolerance, acceptance=_acceptance(verdict, data)
+    )
+    members = {
+        MODEL: model,
+        CPU_MODEL: twin,
+        GOLDEN: encode_golden(frames),
+        REPORT: msgspec.json.format(msgspec.json.encode(report)),
+    }
+    out.parent.mkdir(parents=True, exist_ok=True)
+    return write_bundle(out, manifest, members)
+
+
+def _candidates(draft: Manifest, model: bytes, twin: bytes) -> dict[str, CpuEngine]:
+    """Every file on every engine that runs it here; the reference comes first."""
+    threads = usable_threads()
+    engines = {MODEL: cpu_engine(draft, model, "onnxruntime", threads)}
+    for name in available_engines():
+        engines[f"{CPU_MODEL} on {name}"] = cpu_engine(draft, twin, name, threads)
+    return engines
+
+
+def _acceptance(verdict: Verdict, data: str) -> Acceptance:
+    figures = {"noisy psnr": verdict.noisy_psnr}
+    for name, figure in verdict.engines.items():
+        figures[f"{name} psnr"] = figure.psnr
+        figures[f"{name} drift"] = figure.drift
+    return Acceptance(
+        data=data,
+        data_range=verdict.data_range_hu,
+        unit="HU",
+        drift_limit_db=DRIFT_LIMIT_DB,
+        figures={name: round(value, 4) for name, value in figures.items()},
+    )

@@ -1,0 +1,105 @@
+"""The gate: INT8 against its float control on held-out cases, on every file that will ship.
+
+Drift is mean PSNR(INT8, clean) minus mean PSNR(control, clean). Both go through the device's own
+intensity map, so that what is measured is what a scanner would get.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import msgspec
+import numpy as np
+
+from scanside.runtime.engines import Engine
+from scanside.runtime.errors import GateError
+from scanside.runtime.progress import task
+from scanside.train.heldout import enhance_case
+from scanside.train.measure import CT_RANGE, Case, Image, Quality, mean_quality, psnr, quality
+
+DRIFT_LIMIT_DB = 0.1
+CONTROL = "float control"
+
+
+class Figure(msgspec.Struct, frozen=True, kw_only=True):
+    """One engine on the held-out cases. Means over cases; PSNR in dB, range 4095 HU.
+
+    drift: mean PSNR minus the control's. worst_drift: of the case that lost most. to_control:
+    mean PSNR against the control's output instead of the clean slice.
+    """
+
+    psnr: float
+    ssim: float
+    drift: float
+    ssim_drift: float
+    worst_drift: float
+    to_control: float
+    cases: list[float]
+    """PSNR case by case."""
+
+
+class Verdict(msgspec.Struct, frozen=True, kw_only=True):
+    """noisy: the input itself. engines: by name; `CONTROL` is the float control."""
+
+    limit_db: float
+    data_range_hu: float
+    noisy_psnr: float
+    noisy_ssim: float
+    engines: dict[str, Figure]
+
+
+def judge(control: Engine, candidates: Mapping[str, Engine], cases: Sequence[Case]) -> Verdict:
+    """Measure candidates (name -> engine) against the control. Does not refuse: see `insist`."""
+    noisy = mean_quality([quality(case.noisy, case.clean, case.inside) for case in cases])
+    engines = {CONTROL: control, **candidates}
+    images: dict[str, list[Image]] = {}
+    with task("Measuring INT8 against float", len(engines) * len(cases)) as progress:
+        for name, engine in engines.items():
+            images[name] = []
+            for case in cases:
+                images[name].append(enhance_case(engine, case))
+                progress.advance(note=name)
+    reference = _qualities(images[CONTROL], cases)
+    figures = {}
+    for name, results in images.items():
+        found = _qualities(results, cases)
+        mean, base = mean_quality(found), mean_quality(reference)
+        drifts = [ours.psnr - theirs.psnr for ours, theirs in zip(found, reference, strict=True)]
+        against = [
+            psnr(ours, theirs, case.inside)
+            for ours, theirs, case in zip(results, images[CONTROL], cases, strict=True)
+        ]
+        figures[name] = Figure(
+            psnr=mean.psnr,
+            ssim=mean.ssim,
+            drift=mean.psnr - base.psnr,
+            ssim_drift=mean.ssim - base.ssim,
+            worst_drift=min(drifts),
+            to_control=min(float(np.mean(against)), 999.0),
+            cases=[one.psnr for one in found],
+        )
+    return Verdict(
+        limit_db=DRIFT_LIMIT_DB,
+        data_range_hu=CT_RANGE,
+        noisy_psnr=noisy.psnr,
+        noisy_ssim=noisy.ssim,
+        engines=figures,
+    )
+
+
+def insist(verdict: Verdict) -> None:
+    """Raise GateError naming the file that lost more than the limit, or pass."""
+    for name, figure in verdict.engines.items():
+        if -figure.drift > verdict.limit_db:
+            raise GateError(
+                f"INT8 on {name} lost {-figure.drift:.2f} dB against its float control, "
+                f"over the limit of {verdict.limit_db} dB: no bundle is written",
+                next_step="train longer (--steps), raise qat_fraction or lower qat_rate in the "
+                "recipe, or prune less (mac_budget)",
+            )
+
+
+def _qualities(images: Sequence[Image], cases: Sequence[Case]) -> list[Quality]:
+    return [
+        quality(image, case.clean, case.inside) for image, case in zip(images, cases, strict=True)
+    ]
