@@ -69,5 +69,8 @@ def demo(out: Path, steps: int) -> None:
       scanside demo --out runs/demo
     """
     from scanside.benchmarks.demo import run_demo
+    from scanside.train.recipes import load_recipe
+    from scanside.train.stages import shorten
 
-    run_demo(out, lambda line: click.echo(line, err=True), steps)
+    recipe = shorten(load_recipe("denoise-ct"), steps, None)
+    run_demo(recipe, out, lambda line: click.echo(line, err=True))

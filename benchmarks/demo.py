@@ -29,19 +29,18 @@ from scanside.runtime.errors import ScansideError
 from scanside.runtime.wire import Outcome
 from scanside.train.heldout import case_facts
 from scanside.train.measure import Image
-from scanside.train.recipes import load_recipe
+from scanside.train.recipes import Recipe
 from scanside.train.run import CONTROL, FLOAT, PRUNED, Run
-from scanside.train.stages import eager_engine, load_float, shorten, train_recipe
+from scanside.train.stages import eager_engine, load_float, train_recipe
 
-STEPS = 1500
 ROUNDS = 30
 SIDE = 512
 FLOAT_NAME, PRUNED_NAME, CONTROL_NAME = "float", "float, pruned", "float control"
 Say = Callable[[str], None]
 
 
-def run_demo(out: Path, say: Say, steps: int = STEPS) -> Path:
-    """Run the demo into the folder `out`; returns the path of report.html.
+def run_demo(recipe: Recipe, out: Path, say: Say) -> Path:
+    """Run the demo of a CT recipe into the folder `out`; returns the path of report.html.
 
     A finished training run in `out` is used again. Raises any ScansideError of the parts.
     """
@@ -50,7 +49,6 @@ def run_demo(out: Path, say: Say, steps: int = STEPS) -> Path:
     def step(text: str) -> None:
         say(f"[{time.monotonic() - started:4.0f} s] {text}")
 
-    recipe = shorten(load_recipe("denoise-ct"), steps, None)
     step("1/5 training, pruning and quantising a U-Net on simulated low-dose CT")
     run = train_recipe(recipe, out / "train", [], say)
     step("2/5 compiling it into a bundle, if INT8 passes the gate")

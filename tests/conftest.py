@@ -17,3 +17,31 @@ def data_dir() -> Path:
     if not folder.is_dir():
         pytest.skip("no real DICOM here: set SCANSIDE_DATA to the folder that holds it")
     return folder
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Tests choose engines for themselves: neither read nor write the user's choices."""
+    os.environ["SCANSIDE_CACHE"] = str(tmp_path_factory.mktemp("cache"))
+
+
+@pytest.fixture(scope="session")
+def tiny_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a finished run: every stage, for real, in about half a minute."""
+    pytest.importorskip("torch", reason="needs the extra [workstation]")
+    from scanside.train.stages import train_recipe
+    from tiny import TINY
+
+    return train_recipe(
+        TINY, tmp_path_factory.mktemp("tiny") / "train", [], lambda line: None
+    ).folder
+
+
+@pytest.fixture(scope="session")
+def tiny_bundle(tiny_run: Path) -> Path:
+    """The bundle compiled from `tiny_run`, through the real gate."""
+    from scanside.compile.build import compile_run
+
+    path = tiny_run.parent / "tiny.scanside"
+    compile_run(tiny_run, path, lambda line: None)
+    return path

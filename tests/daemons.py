@@ -11,8 +11,8 @@ from typing import Any
 import msgspec
 import numpy as np
 import zmq
-from bundles import make_manifest
 
+from bundles import make_manifest
 from scanside.runtime.daemon.loading import Load, Loaded, Report
 from scanside.runtime.daemon.server import Daemon
 from scanside.runtime.daemon.states import State
@@ -199,3 +199,53 @@ def frame_header(pixels: Pixels, **changes: Any) -> dict[str, Any]:
     }
     facts |= {name: changes.pop(name) for name in list(changes) if name in facts}
     return fields | changes
+
+
+WELCOME: dict[str, Any] = {
+    "type": "WELCOME",
+    "version": 1,
+    "session": "s",
+    "state": "READY",
+    "model": None,
+    "credit": 3,
+    "silence_s": 60.0,
+}
+Answer = list[Any]
+
+
+@contextmanager
+def pretender(answer: Callable[[dict[str, Any], list[bytes]], list[Answer]]) -> Iterator[str]:
+    """A daemon that says HELLO properly and then whatever `answer` gives for a message."""
+    context = zmq.Context()
+    router = context.socket(zmq.ROUTER)
+    router.set(zmq.LINGER, 0)
+    router.bind("tcp://127.0.0.1:*")
+    stop = threading.Event()
+
+    def work() -> None:
+        while not stop.is_set():
+            if not router.poll(20):
+                continue
+            peer, header, *rest = router.recv_multipart()
+            message = msgspec.msgpack.decode(header)
+            answers = answer(message, rest)
+            if message["type"] == "HELLO" and not answers:
+                answers = [[WELCOME]]
+            for header_out, *parts in answers:
+                router.send_multipart([peer, msgspec.msgpack.encode(header_out), *parts])
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    try:
+        yield router.get_string(zmq.LAST_ENDPOINT)
+    finally:
+        stop.set()
+        thread.join()
+        router.close()
+        context.term()
+
+
+def result_for(message: dict[str, Any], **changes: Any) -> dict[str, Any]:
+    same = {name: message[name] for name in ("stream", "seq", "rows", "columns", "dtype")}
+    rest = {"outcome": "enhanced", "reason": None, "scale": 1, "model": "", "engine": ""}
+    return {"type": "RESULT", "signed": False, **same, **rest, **changes}

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from bundles import CT_WINDOW, make_manifest
 from networks import MULTIPLE, RECEPTIVE_FIELD, make_unet
-
 from scanside.compile.golden import golden_frames, golden_inputs
 from scanside.runtime.admission import admit
 from scanside.runtime.engines import EngineSpec

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from bundles import make_manifest, make_members
 
+from bundles import make_manifest, make_members
 from scanside.compile.pack import write_bundle
 from scanside.runtime.bundle import MODEL, SIGNATURE, Bundle
 from scanside.runtime.errors import BundleFormatError, BundleTooLargeError

@@ -11,8 +11,8 @@ import onnx
 import onnxruntime as ort
 import pytest
 from onnx import TensorProto, helper, numpy_helper
-from quantised import CHANNELS, STEP, Network, two_convolutions, u_net
 
+from quantised import CHANNELS, STEP, Network, two_convolutions, u_net
 from scanside.compile.twin import cpu_twin
 from scanside.runtime.errors import CompileError
 

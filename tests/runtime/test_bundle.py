@@ -9,11 +9,11 @@ import tracemalloc
 from pathlib import Path
 
 import pytest
-from attacks.bundles import all_attacks, archive, members_of, with_manifest
-from bundles import make_manifest, make_members, write_test_bundle
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from attacks.bundles import all_attacks, archive, members_of, with_manifest
+from bundles import make_manifest, make_members, write_test_bundle
 from scanside.compile.pack import write_bundle
 from scanside.runtime.bundle import (
     CPU_MODEL,

@@ -4,15 +4,26 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
 from typing import Any
 
-import msgspec
 import numpy as np
 import pytest
 import zmq
-from daemons import FACTS, SOON_S, AddOne, Gate, frame, loader, running, serving
+from daemons import (
+    FACTS,
+    SOON_S,
+    WELCOME,
+    AddOne,
+    Answer,
+    Gate,
+    frame,
+    loader,
+    pretender,
+    result_for,
+    running,
+    serving,
+)
 
 from scanside.runtime import Client, FrameFacts, Result, wire
 from scanside.runtime.errors import (
@@ -23,55 +34,6 @@ from scanside.runtime.errors import (
     TransportError,
 )
 from scanside.runtime.frame import Pixels
-
-WELCOME: dict[str, Any] = {
-    "type": "WELCOME",
-    "version": 1,
-    "session": "s",
-    "state": "READY",
-    "model": None,
-    "credit": 3,
-    "silence_s": 60.0,
-}
-Answer = list[Any]
-
-
-@contextmanager
-def pretender(answer: Callable[[dict[str, Any], list[bytes]], list[Answer]]) -> Iterator[str]:
-    """A daemon that says HELLO properly and then whatever `answer` gives for a message."""
-    context = zmq.Context()
-    router = context.socket(zmq.ROUTER)
-    router.set(zmq.LINGER, 0)
-    router.bind("tcp://127.0.0.1:*")
-    stop = threading.Event()
-
-    def work() -> None:
-        while not stop.is_set():
-            if not router.poll(20):
-                continue
-            peer, header, *rest = router.recv_multipart()
-            message = msgspec.msgpack.decode(header)
-            answers = answer(message, rest)
-            if message["type"] == "HELLO" and not answers:
-                answers = [[WELCOME]]
-            for header_out, *parts in answers:
-                router.send_multipart([peer, msgspec.msgpack.encode(header_out), *parts])
-
-    thread = threading.Thread(target=work)
-    thread.start()
-    try:
-        yield router.get_string(zmq.LAST_ENDPOINT)
-    finally:
-        stop.set()
-        thread.join()
-        router.close()
-        context.term()
-
-
-def result_for(message: dict[str, Any], **changes: Any) -> dict[str, Any]:
-    same = {name: message[name] for name in ("stream", "seq", "rows", "columns", "dtype")}
-    rest = {"outcome": "enhanced", "reason": None, "scale": 1, "model": "", "engine": ""}
-    return {"type": "RESULT", "signed": False, **same, **rest, **changes}
 
 
 def is_original(result: Result, pixels: Pixels) -> bool:
@@ -169,6 +131,20 @@ def test_a_stream_left_early_and_others_beside_it_do_not_disturb_each_other() ->
                 assert is_original(next(results), frame(number) + np.uint16(1))
             assert client.enhance(frame(50), FACTS).outcome == "enhanced"
         assert not client.status().counters.refused
+
+
+def test_credit_is_kept_over_all_streams_of_a_client_together() -> None:
+    gate = Gate()
+    with serving(AddOne(gate), credit=2) as url, Client(url) as client:
+        frames = [(frame(number), FACTS) for number in range(4)]
+        gate.open.release()
+        one, two = client.stream(frames, stream="one"), client.stream(frames, stream="two")
+        results = [next(one)]
+        opener = threading.Timer(0.05, lambda: [gate.open.release() for _ in range(7)])
+        opener.start()
+        results += [*two, *one]
+        opener.join()
+        assert [r.outcome for r in results] == ["enhanced"] * 8
 
 
 def test_a_latest_stream_yields_its_superseded_frames_too() -> None:
@@ -439,6 +415,67 @@ def test_a_client_belongs_to_one_thread() -> None:
         thread.join(SOON_S)
         assert len(errors) == 4
         assert client.enhance(frame(0), FACTS).outcome == "enhanced"
+
+
+def test_a_bypass_that_claims_another_scale_is_a_protocol_error() -> None:
+    def answer(message: dict[str, Any], parts: list[bytes]) -> list[Answer]:
+        if message["type"] != "FRAME":
+            return []
+        changes = {"outcome": "bypassed", "reason": "late", "scale": 2, "rows": 32, "columns": 48}
+        return [[result_for(message, **changes), parts[0] * 4]]
+
+    with pretender(answer) as url, Client(url) as client, pytest.raises(ProtocolError):
+        client.enhance(frame(0), FACTS)
+
+
+def test_after_a_protocol_error_there_is_a_new_session() -> None:
+    said: list[str] = []
+
+    def answer(message: dict[str, Any], parts: list[bytes]) -> list[Answer]:
+        said.append(message["type"])
+        if message["type"] != "FRAME":
+            return []
+        changes = {"rows": 1} if said.count("FRAME") == 1 else {}
+        return [[result_for(message, **changes), parts[0]]]
+
+    with pretender(answer) as url, Client(url) as client:
+        with pytest.raises(ProtocolError):
+            client.enhance(frame(0), FACTS)
+        assert client.enhance(frame(0), FACTS).outcome == "enhanced"
+    assert said[:4] == ["HELLO", "FRAME", "HELLO", "FRAME"]
+
+
+def test_the_model_of_a_new_daemon_is_the_one_that_is_told() -> None:
+    with serving() as url:
+        client = Client(url)
+        assert client.model is not None
+        assert client.model.name == "test"
+    with client, serving(bind=url, name="other"):
+        client.status()
+        assert client.model is not None
+        assert client.model.name == "other"
+
+
+def test_a_daemon_that_dies_before_its_welcome_may_be_followed_by_another() -> None:
+    context = zmq.Context()
+    dying = context.socket(zmq.ROUTER)
+    dying.bind("tcp://127.0.0.1:*")
+    url = dying.get_string(zmq.LAST_ENDPOINT)
+    outcomes: list[str] = []
+
+    def work() -> None:
+        with Client(url) as client:
+            outcomes.append(client.enhance(frame(0), FACTS).outcome)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    assert dying.poll(int(SOON_S * 1000))
+    assert len(dying.recv_multipart()) == 2
+    dying.close(0)
+    context.term()
+    with serving(bind=url):
+        thread.join(SOON_S)
+    assert outcomes == ["enhanced"]
 
 
 def test_many_clients_may_share_a_process() -> None:

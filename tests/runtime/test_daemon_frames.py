@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 from daemons import AddOne, Gate, Peer, frame, frame_header, loader, running, serving
 
-from scanside.runtime.errors import EngineError
+from scanside.runtime.daemon.server import Daemon
+from scanside.runtime.errors import EngineError, GoldenMismatchError
 from scanside.runtime.frame import Pixels
 from scanside.runtime.manifest import Sizes
 
@@ -183,19 +184,21 @@ def test_a_newer_frame_supersedes_the_waiting_one_of_its_latest_stream_only() ->
     with serving(AddOne(gate)) as url, Peer(url) as peer:
         peer.send(0, mode="latest")
         gate.wait_entered()
-        lossless = peer.send(0, stream="other")
-        waiting = peer.send(1, mode="latest")
-        peer.send(2, mode="latest")
+        other = peer.send(0, stream="other", mode="latest")
+        peer.send(1)
+        waiting = peer.send(2, mode="latest")
+        peer.send(3, mode="latest")
         result = peer.hear()
         assert outcome(result) == ("bypassed", "superseded")
-        assert result["seq"] == 1
+        assert result["seq"] == 2
         assert is_original(result, waiting)
-        for _ in range(3):
+        for _ in range(4):
             gate.open.release()
-        results = [peer.hear() for _ in range(3)]
-        assert [(r["stream"], r["seq"]) for r in results] == [("s", 0), ("other", 0), ("s", 2)]
+        results = [peer.hear() for _ in range(4)]
+        said = [(r["stream"], r["seq"]) for r in results]
+        assert said == [("s", 0), ("other", 0), ("s", 1), ("s", 3)]
         assert all(outcome(r) == ("enhanced", None) for r in results)
-        assert results[1]["pixels"] == (lossless + np.uint16(1)).tobytes()
+        assert results[1]["pixels"] == (other + np.uint16(1)).tobytes()
 
 
 def test_a_latest_stream_never_runs_out_of_credit() -> None:
@@ -358,3 +361,44 @@ def test_draining_ends_within_its_limit() -> None:
         assert peer.hear()["type"] == "BYE"
         gate.open.release()
         gate.open.release()
+
+
+def test_an_engine_that_fails_while_draining_changes_nothing_about_the_drain() -> None:
+    gate = Gate()
+
+    def fail(pixels: Pixels) -> None:
+        gate(pixels)
+        raise EngineError("not now")
+
+    with running(loader(AddOne(fail)), drain_s=0.5) as daemon, Peer(daemon.url) as peer:
+        peer.wait_for("READY")
+        pixels = [peer.send(seq) for seq in range(4)]
+        assert peer.status()["counters"]["queue"] == 4
+        daemon.drain()
+        peer.wait_for("DRAINING")
+        for _ in range(4):
+            gate.open.release()
+        results = [peer.hear() for _ in range(4)]
+        assert [r["reason"] for r in results] == ["engine error"] * 4
+        assert all(is_original(results[i], pixels[i]) for i in range(4))
+        assert peer.hear()["type"] == "BYE"
+
+
+def test_a_load_that_fails_ends_the_daemon_with_its_error() -> None:
+    def load(report: Any) -> Any:
+        raise EngineError("no engine")
+
+    with Daemon(load, "tcp://127.0.0.1:*") as daemon, pytest.raises(EngineError, match="no engine"):
+        daemon.run()
+
+
+def test_a_self_test_that_fails_ends_the_daemon_and_closes_the_engine() -> None:
+    def check() -> None:
+        raise GoldenMismatchError("off")
+
+    engine = AddOne()
+    with Daemon(loader(engine, check=check), "tcp://127.0.0.1:*") as daemon:
+        with pytest.raises(GoldenMismatchError):
+            daemon.run()
+        assert engine.closed
+        assert not engine.seen

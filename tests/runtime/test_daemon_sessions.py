@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import time
+import weakref
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -124,6 +126,7 @@ def test_a_silent_session_is_closed_and_told_so_and_one_that_waits_is_not() -> N
         gate.wait_entered()
         told = peer.hear()
         assert (told["type"], told["code"]) == ("ERROR", "no session")
+        time.sleep(0.15)
         gate.open.release()
         assert waiting.hear()["outcome"] == "enhanced"
 
@@ -140,7 +143,7 @@ def test_clients_take_turns() -> None:
     order: list[int] = []
     gate = Gate()
 
-    def note(pixels: np.ndarray) -> None:  # type: ignore[type-arg]
+    def note(pixels: Any) -> None:
         gate(pixels)
         order.append(int(pixels[0, 0, 0]))
 
@@ -176,6 +179,49 @@ def test_a_client_that_never_reads_loses_its_session_and_no_other_is_hurt() -> N
             assert result["outcome"] == "enhanced"
             assert result["pixels"] == (pixels + np.uint16(1)).tobytes()
         assert peer.status()["counters"]["sessions"] == 1
+
+
+def test_a_quick_client_that_reads_is_not_taken_for_a_deaf_one(url: str) -> None:
+    with Peer(url) as peer:
+        for _ in range(500):
+            for _ in range(6):
+                peer.say({"type": "PING"})
+            assert [peer.hear()["type"] for _ in range(6)] == ["PONG"] * 6
+
+
+def test_frames_of_an_ended_session_are_not_run() -> None:
+    gate = Gate()
+    engine = AddOne(gate)
+    with serving(engine) as url, Peer(url) as peer:
+        with Peer(url) as leaving:
+            for seq in range(3):
+                leaving.send(seq)
+            gate.wait_entered()
+            leaving.say({"type": "BYE"})
+            assert leaving.status()["counters"]["queue"] == 0
+        for _ in range(2):
+            gate.open.release()
+        peer.send(0)
+        assert peer.hear()["outcome"] == "enhanced"
+        assert engine.seen == 2
+        assert peer.hears_nothing()
+
+
+def test_nothing_is_kept_of_a_frame_that_was_answered() -> None:
+    kept: list[weakref.ref[Any]] = []
+
+    def note(pixels: Any) -> None:
+        while pixels.base is not None and isinstance(pixels.base, np.ndarray):
+            pixels = pixels.base
+        kept.append(weakref.ref(pixels))
+
+    with serving(AddOne(note)) as url, Peer(url) as peer:
+        for seq in range(3):
+            peer.send(seq, deadline_ms=1e6)
+            assert peer.hear()["outcome"] == "enhanced"
+        assert peer.hears_nothing()
+        # The engine's thread may still hold the last one that it worked on.
+        assert [ref() is None for ref in kept[:2]] == [True, True]
 
 
 def test_a_client_that_dies_with_frames_on_their_way_is_closed_and_counted() -> None:

@@ -11,11 +11,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from bundles import CT_WINDOW, make_manifest, write_test_bundle
 from hypothesis import given
 from hypothesis import strategies as st
-from networks import MULTIPLE, RECEPTIVE_FIELD, make_unet
 
+from bundles import CT_WINDOW, make_manifest, write_test_bundle
+from networks import MULTIPLE, RECEPTIVE_FIELD, make_unet
 from scanside.compile.golden import golden_inputs
 from scanside.runtime.bundle import Bundle
 from scanside.runtime.engines import Engine, EngineSpec, choose, onnxruntime, openvino

@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pydicom
 import pytest
-from bundles import make_golden, make_manifest, make_members, write_test_bundle
 from click.testing import CliRunner
-from dicoms import NAME, decoded_words, make_dicom, save
 
+from bundles import make_golden, make_manifest, make_members, write_test_bundle
+from dicoms import NAME, decoded_words, make_dicom, save
 from scanside.compile.pack import write_bundle
 from scanside.runtime.bundle import GOLDEN
 from scanside.runtime.cli import main

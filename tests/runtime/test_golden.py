@@ -9,10 +9,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from bundles import make_golden, make_manifest, write_test_bundle
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bundles import make_golden, make_manifest, write_test_bundle
 from scanside.runtime.bundle import Bundle
 from scanside.runtime.engines import EngineSpec
 from scanside.runtime.engines.choose import open_engine

@@ -6,10 +6,10 @@ import json
 from pathlib import Path
 
 import pytest
-from attacks.bundles import with_manifest
-from bundles import make_manifest, make_members, write_test_bundle
 from click.testing import CliRunner
 
+from attacks.bundles import with_manifest
+from bundles import make_manifest, make_members, write_test_bundle
 from scanside.compile.pack import write_bundle
 from scanside.runtime.bundle import MODEL, REPORT, Bundle
 from scanside.runtime.cli import main

@@ -8,8 +8,8 @@ from typing import Any
 
 import msgspec
 import pytest
-from bundles import make_manifest
 
+from bundles import make_manifest
 from scanside.runtime.errors import BundleFormatError, BundleVersionError
 from scanside.runtime.manifest import (
     Acceptance,

@@ -7,8 +7,8 @@ from collections.abc import Callable
 import numpy as np
 import onnxruntime
 import pytest
-from networks import MULTIPLE, RECEPTIVE_FIELD, make_unet
 
+from networks import MULTIPLE, RECEPTIVE_FIELD, make_unet
 from scanside.runtime.errors import EngineError
 from scanside.runtime.tiling import MINIMUM_SIDE, Float, pad, run_tiled
 

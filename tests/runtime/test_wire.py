@@ -140,3 +140,13 @@ def test_pixels_travel_little_endian_in_c_order(dtype: str, order: str, endian: 
     np.testing.assert_array_equal(back, values)
     assert back.dtype == np.dtype(dtype)
     assert not back.flags.writeable
+
+
+def test_pixels_received_at_an_odd_address_are_aligned_for_the_engine() -> None:
+    values = np.arange(12, dtype=np.uint16).reshape(3, 4)
+    held = bytearray(b"x" + values.tobytes())
+    part = zmq.Frame(memoryview(held)[1:], copy=False)
+    assert not np.frombuffer(part.buffer, np.uint16).flags.aligned
+    back = wire.from_wire(part, 3, 4, "uint16")
+    assert back.flags.aligned
+    np.testing.assert_array_equal(back, values)

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import pydicom
 import pytest
-from dicoms import NAME, decoded_words, identity, make_dicom, note, save
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, MediaStorageDirectoryStorage
 
+from dicoms import NAME, decoded_words, identity, make_dicom, note, save
 from scanside.runtime.dicom.convert import Summary, convert
 from scanside.runtime.errors import (
     EngineError,

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import pydicom
 import pytest
-from dicoms import make_dicom, note, save
 from pydicom.dataset import Dataset
 from pydicom.uid import (
     JPEG2000,
@@ -18,6 +17,7 @@ from pydicom.uid import (
     JPEGBaseline8Bit,
 )
 
+from dicoms import make_dicom, note, save
 from scanside.runtime.dicom.derive import SeriesUids, derive
 from scanside.runtime.dicom.provenance import IMPLEMENTATION_CLASS_UID
 from scanside.runtime.dicom.read import Image, read_image

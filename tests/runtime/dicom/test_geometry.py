@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pytest
-from dicoms import make_dicom
 from pydicom.dataset import Dataset
 
+from dicoms import make_dicom
 from scanside.runtime.dicom.geometry import magnify_geometry
 
 WORDS = np.zeros((4, 6), np.uint16)

@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 import pydicom
 import pytest
-from dicoms import decoded_words, identity, note, repeat_twice
 from pydicom.uid import ImplicitVRLittleEndian
 
+from dicoms import decoded_words, identity, note, repeat_twice
 from scanside.runtime.dicom.convert import convert
 from scanside.runtime.errors import ImageError, PartialError, ScansideError
 

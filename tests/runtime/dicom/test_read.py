@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 import pydicom
 import pytest
-from dicoms import NAME, decoded_words, make_dicom, save
 from pydicom.dataset import Dataset
 from pydicom.encaps import encapsulate
 from pydicom.pixels.encoders.base import RLELosslessEncoder
@@ -25,6 +24,7 @@ from pydicom.uid import (
     RLELossless,
 )
 
+from dicoms import NAME, decoded_words, make_dicom, save
 from scanside.runtime.dicom import read
 from scanside.runtime.dicom.read import read_image
 from scanside.runtime.errors import ImageError, UnreadableImageError, UnsupportedImageError

@@ -1,0 +1,97 @@
+"""A run compiled for real: what ships is proved, and what fails the proof does not ship."""
+
+import json
+
+import numpy as np
+import onnx
+import pytest
+from click.testing import CliRunner
+from onnx import numpy_helper
+
+from scanside.compile import gate
+from scanside.compile.build import compile_run
+from scanside.compile.cli import compile_
+from scanside.compile.tolerance import broken_networks
+from scanside.runtime.bundle import CPU_MODEL, MODEL, REPORT, Bundle
+from scanside.runtime.engines import EngineSpec
+from scanside.runtime.engines.choose import available_engines, cpu_engine, open_engine
+from scanside.runtime.engines.cpu import CpuEngine
+from scanside.runtime.errors import GateError, GoldenMismatchError, OutputExistsError
+from scanside.runtime.golden import check_engine
+from scanside.train.run import Run
+
+
+def quietly(line: str) -> None:
+    pass
+
+
+def test_every_engine_passes_the_golden_frames(tiny_bundle):
+    bundle = Bundle.open(tiny_bundle)
+    assert set(available_engines()) == {"openvino", "onnxruntime"}
+    for name in available_engines():
+        check_engine(open_engine(bundle, name, threads=2), bundle)
+    check_engine(cpu_engine(bundle.manifest, bundle.member(MODEL), "onnxruntime", 2), bundle)
+
+
+def test_identity_and_any_zeroed_layer_fail_the_golden_frames(tiny_bundle):
+    bundle = Bundle.open(tiny_bundle)
+    spec = EngineSpec(name="broken", version="", device="cpu", threads=1, scale=1)
+    broken = list(broken_networks(bundle.member(MODEL)))
+    assert len(broken) == 9  # an identity and eight convolutions
+    for _, network in broken:
+        engine = CpuEngine(bundle.manifest, network, spec)
+        with pytest.raises(GoldenMismatchError):
+            check_engine(engine, bundle)
+
+
+def test_the_twin_is_uint8_and_the_reference_int8(tiny_bundle):
+    bundle = Bundle.open(tiny_bundle)
+    kinds = {}
+    for name in (MODEL, CPU_MODEL):
+        graph = onnx.load_from_string(bundle.member(name)).graph
+        tensors = {t.name: numpy_helper.to_array(t) for t in graph.initializer}
+        kinds[name] = {
+            tensors[node.input[2]].dtype for node in graph.node if node.op_type == "QuantizeLinear"
+        }
+    assert kinds == {MODEL: {np.dtype(np.int8)}, CPU_MODEL: {np.dtype(np.uint8)}}
+
+
+def test_the_report_states_data_range_machine_and_control(tiny_bundle, tiny_run):
+    bundle = Bundle.open(tiny_bundle)
+    report = json.loads(bundle.member(REPORT))
+    assert report["gate"]["data_range_hu"] == 4095
+    assert report["machine"]
+    assert "not verified on hardware" in report["verified_on"]
+    engines = report["gate"]["engines"]
+    assert {"float control", MODEL, f"{CPU_MODEL} on openvino"} <= set(engines)
+    control = engines["float control"]
+    for figure in engines.values():
+        assert figure["drift"] == pytest.approx(figure["psnr"] - control["psnr"])
+        assert figure["drift"] >= -0.1
+        assert np.mean(figure["cases"]) == pytest.approx(figure["psnr"])
+    acceptance = bundle.manifest.acceptance
+    assert acceptance is not None
+    assert acceptance.unit == "HU"
+    assert bundle.manifest.provenance.data_digest == Run(tiny_run).config().data_digest
+
+
+def test_over_the_limit_no_bundle_is_written(tiny_run, tmp_path, monkeypatch):
+    monkeypatch.setattr(gate, "DRIFT_LIMIT_DB", -50.0)
+    with pytest.raises(GateError) as caught:
+        compile_run(tiny_run, tmp_path / "out.scanside", quietly)
+    assert "train longer" in caught.value.next_step
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_existing_bundle_is_not_replaced_unasked(tiny_run, tiny_bundle):
+    before = tiny_bundle.read_bytes()
+    with pytest.raises(OutputExistsError):
+        compile_run(tiny_run, tiny_bundle, quietly)
+    assert tiny_bundle.read_bytes() == before
+
+
+def test_compiling_what_is_no_run_fails_before_anything_is_written(tmp_path):
+    result = CliRunner().invoke(compile_, [str(tmp_path), "--out", str(tmp_path / "x.scanside")])
+    assert result.exception is not None
+    assert "not a finished run" in str(result.exception)
+    assert list(tmp_path.iterdir()) == []
