@@ -12,12 +12,15 @@ if TYPE_CHECKING:
     from scanside.runtime.client import Client
     from scanside.runtime.frame import FrameFacts
     from scanside.runtime.results import Result
+    from scanside.runtime.wire import Outcome, Reason
 
-__all__ = ["Client", "FrameFacts", "Result"]
+__all__ = ["Client", "FrameFacts", "Outcome", "Reason", "Result"]
 
 _HOME = {
     "Client": "scanside.runtime.client",
     "FrameFacts": "scanside.runtime.frame",
+    "Outcome": "scanside.runtime.wire",
+    "Reason": "scanside.runtime.wire",
     "Result": "scanside.runtime.results",
 }
 

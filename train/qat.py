@@ -1,10 +1,10 @@
 """Quantisation-aware training with torchao's PT2E, annotated the way TensorRT wants its Q/DQ.
 
 int8 symmetric everywhere, zero point 0: weights per output channel in -127..127, activations per
-tensor in -128..127. The first and the last convolution stay float (INT8 costs 0.3 dB in the first,
-0.1 in the last, and neither holds many of the MACs), the inputs of a concatenation share one scale,
-and max pooling and upsampling keep the scale of their input, so that no value is requantised on its
-way.
+tensor in -128..127. The first block and the last convolution stay float: what reads the image sees
+bone beside noise, and one scale for both cost 0.09 of the 0.15 dB that INT8 lost, for 5% of the
+MACs. The inputs of a concatenation share one scale, and max pooling and upsampling keep the scale
+of their input, so that no value is requantised on its way.
 """
 
 from __future__ import annotations
@@ -87,8 +87,13 @@ class TensorRTQuantizer(Quantizer):  # type: ignore[misc]
 
 
 def _at_an_end(node: Any) -> bool:
-    """Whether a convolution reads the image itself, or a node gives the result."""
-    return node.args[0].op == "placeholder" or any(user.op == "output" for user in node.users)
+    """Whether a node is a convolution of the block that reads the image, or gives the result."""
+    if node.target is not aten.conv2d.default:
+        return False
+    source = node.args[0]
+    while source.target in (aten.relu.default, aten.conv2d.default):
+        source = source.args[0]
+    return source.op == "placeholder" or any(user.op == "output" for user in node.users)
 
 
 def _of(nodes: Iterable[Any], *targets: Any) -> list[Any]:

@@ -43,7 +43,7 @@ def test_every_scale_has_zero_point_zero_and_ends_are_float(exported):
             assert (tensors[node.input[1]] > 0).all()
     convolutions = [n for n in proto.graph.node if n.op_type == "Conv"]
     float_ones = [n for n in convolutions if n.input[1] in tensors]
-    assert {convolutions[0].name, convolutions[-1].name} == {n.name for n in float_ones}
+    assert float_ones == [*convolutions[:2], convolutions[-1]]
     assert producers["residual"].op_type == "Conv"
 
 
