@@ -25,7 +25,8 @@ def _uri(figure: Figure) -> str:
 
 
 def comparison(case: Case, pictures: Pictures, shown: str, index: int) -> str:
-    """One slice: clean, noisy, enhanced in one window; what was removed and what is left wrong."""
+    """One slice, whole and its middle: noisy, enhanced and full dose in one window; what was removed
+    and what is left wrong."""
     noisy, enhanced = pictures["noisy"][index], pictures[shown][index]
     window = {"cmap": "gray", "vmin": LEVEL - WIDTH / 2, "vmax": LEVEL + WIDTH / 2}
     around = {"cmap": "gray", "vmin": -DIFFERENCE, "vmax": DIFFERENCE}
@@ -38,11 +39,14 @@ def comparison(case: Case, pictures: Pictures, shown: str, index: int) -> str:
         ("removed: noisy - enhanced", removed, around),
         ("left: enhanced - full dose", left, around),
     )
-    figure = Figure(figsize=(20, 4.4), layout="constrained")
-    for axes, (title, image, style) in zip(figure.subplots(1, 5), panels, strict=True):
-        axes.imshow(image, interpolation="nearest", **style)
-        axes.set_title(title)
-        axes.axis("off")
+    rows, columns = case.clean.shape
+    middle = np.s_[rows // 3 : rows - rows // 3, columns // 3 : columns - columns // 3]
+    figure = Figure(figsize=(20, 8.4), layout="constrained")
+    for column, (title, image, style) in zip(figure.subplots(2, 5).T, panels, strict=True):
+        for axes, part in zip(column, (image, image[middle]), strict=True):
+            axes.imshow(part, interpolation="nearest", **style)
+            axes.axis("off")
+        column[0].set_title(title)
     return _uri(figure)
 
 

@@ -1,9 +1,12 @@
-"""A recipe small enough for a test, and the run and bundle that come of it."""
+"""A recipe small enough for a test, and a network that looks trained."""
 
 from __future__ import annotations
 
+import torch
+
 from scanside.runtime.manifest import Window
 from scanside.train.recipes import LowDose, Recipe
+from scanside.train.unet import UNet
 
 TINY = Recipe(
     name="tiny-ct",
@@ -24,3 +27,16 @@ TINY = Recipe(
     mac_budget=0.7,
     qat_fraction=0.4,
 )
+
+
+def trained_looking(widths: tuple[int, ...], seed: int = 0) -> UNet:
+    """Random weights and running statistics, so that folding has something to fold."""
+    torch.manual_seed(seed)
+    model = UNet(widths)
+    for module in model.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            module.running_mean.normal_(0, 0.2)
+            module.running_var.uniform_(0.5, 2)
+            torch.nn.init.uniform_(module.weight, 0.5, 1.5)
+            torch.nn.init.normal_(module.bias, 0, 0.2)
+    return model.eval()

@@ -50,10 +50,13 @@ def phantom_slices(recipe: Recipe, count: int, stream: int) -> list[Slice]:
     """`count` phantoms; `stream` keeps training and held-out phantoms apart."""
     rng = np.random.default_rng([recipe.seed, stream])
     low, high = recipe.noise.pixel_mm
-    return [
-        Slice(phantom(recipe.phantom_side, rng).round().astype(np.int16), rng.uniform(low, high))
-        for _ in range(count)
-    ]
+    slices = []
+    with task("Painting phantoms", count) as progress:
+        for _ in range(count):
+            hu = phantom(recipe.phantom_side, rng).round().astype(np.int16)
+            slices.append(Slice(hu, rng.uniform(low, high)))
+            progress.advance()
+    return slices
 
 
 def make_bank(recipe: Recipe, slices: Sequence[Slice]) -> list[Entry]:

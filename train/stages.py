@@ -56,21 +56,18 @@ def train_recipe(recipe: Recipe, out: Path, data: Sequence[Path], say: Say) -> R
 def _data(
     recipe: Recipe, folder: Run, data: Sequence[Path], say: Say
 ) -> tuple[list[bank.Entry], list[Case]]:
-    slices = bank.phantom_slices(recipe, recipe.phantoms, TRAINING)
-    held = bank.phantom_slices(recipe, recipe.heldout_phantoms, HELD_OUT)
-    words = f"{len(slices)} phantoms"
-    extra = bundled_ct() if "CT" in recipe.modality else []
-    words += f", {len(extra)} CT slice of pydicom"
-    slices += extra
-    if data:
+    extra = bundled_ct()
+    words = f"{recipe.phantoms} phantoms, {len(extra)} CT slice of pydicom"
+    taken, held_out = [], []
+    if data:  # before the phantoms are painted: a wrong folder is said at once
         found = read_folders(data, recipe.modality, recipe.crop)
         taken, held_out = split_by_patient(found.slices)
-        slices += taken
-        held += held_out
         words += f", {len(taken)} slices from --data ({len(held_out)} held out)"
         for reason, count in sorted(found.refused.items()):
             say(f"left out: {count} files ({reason})")
     say(f"training on {words}")
+    slices = bank.phantom_slices(recipe, recipe.phantoms, TRAINING) + extra + taken
+    held = bank.phantom_slices(recipe, recipe.heldout_phantoms, HELD_OUT) + held_out
     unmade = [bank.Entry(one.hu, np.zeros((0, 0, 0), np.float16)) for one in slices]
     config = Config(
         recipe=recipe,

@@ -63,6 +63,6 @@ def log_to(stream: TextIO) -> None:
     """Write the daemon's events to `stream`, for a process whose only work is the daemon."""
     handler = logging.StreamHandler(stream)
     handler.setFormatter(JsonLines())
-    _log.addHandler(handler)
+    _log.handlers[:] = [handler]
     _log.setLevel(logging.INFO)
     _log.propagate = False

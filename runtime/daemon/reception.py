@@ -13,7 +13,7 @@ from scanside.runtime.daemon.journal import event, failure
 from scanside.runtime.daemon.loading import Loaded
 from scanside.runtime.daemon.mailroom import Mailroom
 from scanside.runtime.daemon.schedule import Schedule
-from scanside.runtime.daemon.sessions import Job, Session
+from scanside.runtime.daemon.sessions import Job, Session, has_usable_numbers
 from scanside.runtime.daemon.states import Life, State
 from scanside.runtime.errors import ProtocolError, RefusedFrameError
 from scanside.runtime.frame import Pixels
@@ -22,7 +22,6 @@ from scanside.runtime.wire import ErrorCode, Outcome, Reason
 MAX_SESSIONS = 64
 QUEUE_BYTES = 512 << 20
 """Pixels of all unanswered frames together: credit bounds each client, this bounds the daemon."""
-LARGEST_PADDING = 1 << 31
 
 # Why a frame is bypassed at once in each state; only READY queues it.
 BYPASS_REASON = {
@@ -139,7 +138,7 @@ class Reception:
         if part is None or len(part) != size:
             self._refuse(session, frame, Reason.MALFORMED, "the pixels do not match the header")
             return
-        if not _usable(frame):
+        if not has_usable_numbers(frame):
             self._refuse(session, frame, Reason.MALFORMED, "deadline or padding out of range")
             return
         bypass = BYPASS_REASON[self._life.state]
@@ -299,11 +298,3 @@ class Reception:
         for session in list(self._sessions.values()):
             self._mail.send(session.peer, wire.Bye())
             self._end(session, "drained")
-
-
-def _usable(frame: wire.Frame) -> bool:
-    """Whether the numbers that `admit` does not look at can be computed with."""
-    padding = frame.facts.padding or (0, 0)
-    return math.isfinite(frame.deadline_ms or 0.0) and all(
-        abs(value) < LARGEST_PADDING for value in padding
-    )

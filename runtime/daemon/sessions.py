@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import secrets
 import time
 from dataclasses import dataclass, field
@@ -13,6 +14,7 @@ from scanside.runtime.wire import Frame, Mode, Timings
 
 MAX_STREAMS = 64
 """Streams of one session: each costs the daemon the memory of its last number."""
+LARGEST_PADDING = 1 << 31
 
 
 @dataclass(eq=False, slots=True)
@@ -81,3 +83,11 @@ class Session:
             for job in self.unanswered.values()
             if job.frame.stream == frame.stream and job.frame.mode is Mode.LATEST
         ]
+
+
+def has_usable_numbers(frame: Frame) -> bool:
+    """Whether the numbers that admission does not look at can be computed with."""
+    padding = frame.facts.padding or (0, 0)
+    return math.isfinite(frame.deadline_ms or 0.0) and all(
+        abs(value) < LARGEST_PADDING for value in padding
+    )

@@ -18,18 +18,20 @@ def test_a_signal_that_another_thread_gets_still_wakes_the_poll(number: int) -> 
     other = threading.Thread(target=done.wait)
     other.start()
     before = signal.getsignal(number)
-    with wakeup.on_signals(lambda: stopped.append(1)):
-        assert other.ident is not None
-        sender = threading.Timer(0.05, signal.pthread_kill, (other.ident, number))
-        sender.start()
-        ready, _, _ = select.select([wakeup], [], [], 5)
-        sender.join()
-        assert ready
-        assert stopped == [1]
-    assert signal.getsignal(number) == before
-    done.set()
-    other.join()
-    wakeup.close()
+    try:
+        with wakeup.on_signals(lambda: stopped.append(1)):
+            assert other.ident is not None
+            sender = threading.Timer(0.05, signal.pthread_kill, (other.ident, number))
+            sender.start()
+            ready, _, _ = select.select([wakeup], [], [], 5)
+            sender.join()
+            assert ready
+            assert stopped == [1]
+        assert signal.getsignal(number) == before
+    finally:
+        done.set()
+        other.join()
+        wakeup.close()
 
 
 def test_ringing_often_or_after_the_end_hurts_nobody() -> None:

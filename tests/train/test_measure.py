@@ -9,7 +9,7 @@ RNG = np.random.default_rng(0)
 INSIDE = np.ones((48, 48), bool)
 
 
-def image(spread: float = 300) -> np.ndarray:
+def image(spread: float = 150) -> np.ndarray:
     return RNG.normal(0, spread, (48, 48)).round().astype(np.int16)
 
 

@@ -3,10 +3,10 @@
 import pytest
 import torch
 import torchao.quantization.pt2e as pt2e
-from test_unet import trained_looking
 
 from scanside.train.qat import convert, freeze_ranges, prepare
 from scanside.train.unet import UNet, fuse_batch_norm
+from tiny import trained_looking
 
 
 @pytest.fixture(scope="module")

