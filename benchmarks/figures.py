@@ -25,8 +25,7 @@ def _uri(figure: Figure) -> str:
 
 
 def comparison(case: Case, pictures: Pictures, shown: str, index: int) -> str:
-    """One slice, whole and its middle: noisy, enhanced and full dose in one window; what was removed
-    and what is left wrong."""
+    """One slice and its middle: noisy, enhanced, full dose; what was removed; what is left."""
     noisy, enhanced = pictures["noisy"][index], pictures[shown][index]
     window = {"cmap": "gray", "vmin": LEVEL - WIDTH / 2, "vmax": LEVEL + WIDTH / 2}
     around = {"cmap": "gray", "vmin": -DIFFERENCE, "vmax": DIFFERENCE}
