@@ -43,12 +43,14 @@ def find_cases(recipe: Recipe) -> Evaluation:
     folder = Path(os.environ.get("SCANSIDE_DATA", "../shared/data")) / REAL_SERIES
     if folder.is_dir():
         slices = read_folders([folder], ("CT",), recipe.crop).slices
-        data = f"{len(slices)} slices of real head CT (GE HiSpeed Dual)"
+        data = f"{len(slices)} slices of one patient's real head CT (GE HiSpeed Dual)"
     else:
         slices = phantom_slices(recipe, recipe.heldout_phantoms, UNSEEN)
-        data = f"{len(slices)} phantoms that training did not see (no real CT: SCANSIDE_DATA unset)"
+        data = (
+            f"{len(slices)} phantoms that training did not see (no {REAL_SERIES} in SCANSIDE_DATA)"
+        )
     words = f"{data}, simulated low-dose noise of {SIGMA_HU:g} HU in soft tissue"
-    return Evaluation(words, folder.is_dir(), make_cases(slices, SIGMA_HU, SEED))
+    return Evaluation(words, folder.is_dir(), make_cases(slices, [SIGMA_HU], SEED))
 
 
 def run_stages(stages: Mapping[str, Engine], cases: Sequence[Case]) -> Pictures:

@@ -56,7 +56,10 @@ def gains(stages: Mapping[str, StageFigures]) -> str:
     for name, row in stages.items():
         if name != "noisy":
             axes.plot(range(1, len(row.gains) + 1), row.gains, marker=".", label=name, alpha=0.8)
-    axes.set(xlabel="slice", ylabel="PSNR gain over the noisy slice, dB", ylim=(0, None))
+    lowest = min(min(row.gains) for row in stages.values())
+    axes.set(
+        xlabel="slice", ylabel="PSNR gain over the noisy slice, dB", ylim=(min(0, lowest), None)
+    )
     axes.grid(alpha=0.3)
     axes.legend(fontsize=8, ncols=2)
     return _uri(figure)
@@ -71,7 +74,7 @@ def latencies(figures: Mapping[str, Latency]) -> str:
     axes = figure.subplots()
     axes.barh(names, p50, xerr=np.stack([np.zeros_like(p50), p90 - p50]), color="#4878a8")
     axes.invert_yaxis()
-    axes.set_xlabel("ms per 512 x 512 frame, median (whisker: 90th percentile)")
+    axes.set_xlabel("ms at 512 x 512, median (whisker: 90th percentile)")
     axes.grid(axis="x", alpha=0.3)
     return _uri(figure)
 

@@ -8,6 +8,10 @@ from collections.abc import Callable, Mapping
 import msgspec
 import numpy as np
 
+from scanside.runtime.progress import task
+
+PAUSE_S = 0.01
+
 
 class Latency(msgspec.Struct, frozen=True, kw_only=True):
     """Milliseconds per call over all rounds; `ratio` is the baseline's time over this one's (how
@@ -24,16 +28,24 @@ class Latency(msgspec.Struct, frozen=True, kw_only=True):
 def interleave(
     contenders: Mapping[str, Callable[[], object]], baseline: str, rounds: int, warm_up: int = 3
 ) -> dict[str, Latency]:
-    """Call every contender once a round, each round starting with another one."""
+    """Call every contender once a round, in a new random order each round.
+
+    Before each call the machine is left alone for `PAUSE_S`: some libraries' threads spin for a
+    while after their work and would slow whoever comes next.
+    """
     names = list(contenders)
     times: dict[str, list[float]] = {name: [] for name in names}
-    for round_ in range(-warm_up, rounds):
-        turn = round_ % len(names)
-        for name in names[turn:] + names[:turn]:
-            start = time.perf_counter()
-            contenders[name]()
-            if round_ >= 0:
-                times[name].append((time.perf_counter() - start) * 1e3)
+    rng = np.random.default_rng(0)
+    with task("Measuring latency", warm_up + rounds) as progress:
+        for round_ in range(-warm_up, rounds):
+            for index in rng.permutation(len(names)):
+                name = names[index]
+                time.sleep(PAUSE_S)
+                start = time.perf_counter()
+                contenders[name]()
+                if round_ >= 0:
+                    times[name].append((time.perf_counter() - start) * 1e3)
+            progress.advance()
     base = np.array(times[baseline])
     result = {}
     for name in names:

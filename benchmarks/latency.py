@@ -3,53 +3,69 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 import torch
 
 from scanside.benchmarks.interleave import Latency, interleave
+from scanside.compile.export import export_onnx
 from scanside.runtime.bundle import CPU_MODEL, GOLDEN, Bundle
-from scanside.runtime.engines import Engine
-from scanside.runtime.engines.choose import available_engines, cpu_engine
-from scanside.runtime.frame import FrameFacts, Pixels
+from scanside.runtime.engines.choose import available_engines, cpu_engine, load_network
 from scanside.runtime.golden import decode_golden
+from scanside.train.qat import as_network
 from scanside.train.run import CONTROL, FLOAT, Run
-from scanside.train.stages import eager_engine, load_float
+from scanside.train.stages import load_float
 from scanside.train.unet import fuse_batch_norm
 
-BASELINE = "PyTorch eager, float, unpruned"
+BASELINE = "PyTorch eager, float, unpruned, channels last"
+WHOLE_FRAME = "whole frame"
 
 
 def measure_latency(
     bundle: Bundle, run: Run | None, *, side: int, threads: int, rounds: int
 ) -> dict[str, Latency]:
-    """Milliseconds for one side x side frame, intensity map included, on `threads` threads each.
+    """Milliseconds of one network call on a side x side image, `threads` threads each.
 
-    With a run, its float networks take part on eager PyTorch, batch norm folded (without that the
-    float side would look slower than it has to), and the unpruned one is the baseline; without,
-    the first engine is.
+    With a run, its float networks take part on eager PyTorch, batch norm folded. The baseline is
+    the unpruned one in the memory layout that PyTorch is fastest in; its default layout stands
+    beside it, and the pruned float network on each engine, which tells what INT8 itself gives.
+    Without a run the first engine is the baseline. Lines that end in `WHOLE_FRAME` are
+    the engine on stored pixels, intensity map and rounding included.
     """
+    rng = np.random.default_rng(0)
+    image = rng.random((1, 1, side, side), dtype=np.float32)
     golden = decode_golden(bundle.member(GOLDEN), bundle.manifest)[0]
     frame = np.resize(golden.words, (1, side, side))
-    engines: dict[str, Engine] = {}
+    model = bundle.member(CPU_MODEL)
+    calls: dict[str, Callable[[], object]] = {}
+    if run is not None:
+        for name, network in _eager_networks(run).items():
+            calls[name] = partial(network, image)
+    for name in available_engines():
+        if run is not None:
+            floats = fuse_batch_norm(load_float(run, CONTROL))
+            exported = export_onnx(floats, bundle.manifest.multiple_of)
+            calls[f"{name}, float, pruned"] = partial(load_network(exported, name, threads), image)
+        served = load_network(model, name, threads)
+        engine = cpu_engine(bundle.manifest, model, name, threads)
+        calls[f"{name}, INT8"] = partial(served, image)
+        calls[f"{name}, INT8, {WHOLE_FRAME}"] = partial(engine.run, frame, [golden.facts])
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
     try:
-        if run is not None:
-            whole = fuse_batch_norm(load_float(run, FLOAT))
-            pruned = fuse_batch_norm(load_float(run, CONTROL))
-            engines[BASELINE] = eager_engine(whole, bundle.manifest)
-            engines["PyTorch eager, float, pruned"] = eager_engine(pruned, bundle.manifest)
-        for name in available_engines():
-            model = bundle.member(CPU_MODEL)
-            engines[f"{name}, INT8"] = cpu_engine(bundle.manifest, model, name, threads)
-        calls = {name: _call(engine, frame, golden.facts) for name, engine in engines.items()}
         return interleave(calls, next(iter(calls)), rounds)
     finally:
         torch.set_num_threads(before)
-        for engine in engines.values():
-            engine.close()
 
 
-def _call(engine: Engine, frame: Pixels, facts: FrameFacts) -> Callable[[], object]:
-    return lambda: engine.run(frame, [facts])
+def _eager_networks(run: Run) -> dict[str, Callable[[object], object]]:
+    whole, pruned = (fuse_batch_norm(load_float(run, stage)) for stage in (FLOAT, CONTROL))
+    default = fuse_batch_norm(whole)  # a copy, before the layout changes
+    return {
+        BASELINE: as_network(whole.to(memory_format=torch.channels_last)),
+        "PyTorch eager, float, unpruned, default layout": as_network(default),
+        "PyTorch eager, float, pruned, channels last": as_network(
+            pruned.to(memory_format=torch.channels_last)
+        ),
+    }

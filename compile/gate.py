@@ -24,13 +24,15 @@ CONTROL = "float control"
 class Figure(msgspec.Struct, frozen=True, kw_only=True):
     """One engine on the held-out cases. Means over cases; PSNR in dB, range 4095 HU.
 
-    drift: mean PSNR minus the control's. worst_drift: of the case that lost most. to_control:
-    mean PSNR against the control's output instead of the clean slice.
+    drift: mean PSNR minus the control's. drift_at: the same for the cases of each noise level, in
+    HU. worst_drift: of the case that lost most. to_control: mean PSNR against the control's output
+    instead of the clean slice.
     """
 
     psnr: float
     ssim: float
     drift: float
+    drift_at: dict[str, float]
     ssim_drift: float
     worst_drift: float
     to_control: float
@@ -73,6 +75,7 @@ def judge(control: Engine, candidates: Mapping[str, Engine], cases: Sequence[Cas
             psnr=mean.psnr,
             ssim=mean.ssim,
             drift=mean.psnr - base.psnr,
+            drift_at=_by_level(drifts, cases),
             ssim_drift=mean.ssim - base.ssim,
             worst_drift=min(drifts),
             to_control=min(float(np.mean(against)), 999.0),
@@ -87,16 +90,25 @@ def judge(control: Engine, candidates: Mapping[str, Engine], cases: Sequence[Cas
     )
 
 
+def _by_level(drifts: Sequence[float], cases: Sequence[Case]) -> dict[str, float]:
+    """Mean drift of the cases of each noise level."""
+    levels: dict[float, list[float]] = {}
+    for drift, case in zip(drifts, cases, strict=True):
+        levels.setdefault(case.sigma_hu, []).append(drift)
+    return {f"{level:g}": float(np.mean(levels[level])) for level in sorted(levels)}
+
+
 def insist(verdict: Verdict) -> None:
-    """Raise GateError naming the file that lost more than the limit, or pass."""
+    """Raise GateError naming the file that lost more than the limit at any noise level, or pass."""
     for name, figure in verdict.engines.items():
-        if -figure.drift > verdict.limit_db:
-            raise GateError(
-                f"INT8 on {name} lost {-figure.drift:.2f} dB against its float control, "
-                f"over the limit of {verdict.limit_db} dB: no bundle is written",
-                next_step="train longer (--steps), raise qat_fraction or lower qat_rate in the "
-                "recipe, or prune less (mac_budget)",
-            )
+        for level, drift in figure.drift_at.items():
+            if name != CONTROL and not drift >= -verdict.limit_db:  # so that NaN fails
+                raise GateError(
+                    f"INT8 on {name} lost {-drift:.2f} dB against its float control at {level} HU "
+                    f"of noise, over the limit of {verdict.limit_db} dB: no bundle is written",
+                    next_step="train longer (--steps), raise qat_fraction or lower qat_rate in the "
+                    "recipe, or prune less (mac_budget)",
+                )
 
 
 def _qualities(images: Sequence[Image], cases: Sequence[Case]) -> list[Quality]:

@@ -16,8 +16,13 @@ from onnx import numpy_helper
 
 from scanside.runtime.engines import Engine, EngineSpec, onnxruntime
 from scanside.runtime.engines.cpu import CpuEngine
-from scanside.runtime.errors import CompileError
-from scanside.runtime.golden import GoldenFrame
+from scanside.runtime.errors import CompileError, GoldenMismatchError
+from scanside.runtime.golden import (
+    GoldenFrame,
+    GoldenReport,
+    check_tolerance,
+    golden_figures,
+)
 from scanside.runtime.manifest import Manifest, Tolerance
 from scanside.runtime.tiling import Float, Network
 from scanside.train.measure import CT_RANGE
@@ -25,43 +30,50 @@ from scanside.train.measure import CT_RANGE
 ROOM = 2.0
 """An engine may differ twice as much as the worst one measured, and a few HU at least."""
 LEAST_LARGEST, LEAST_P999 = 4.0, 2.0
-ROOM_DB = 6.0
-MOST_PSNR = 90.0
 
 
-class Spread(tuple[float, float, float]):
-    """(largest, 99.9th percentile, PSNR in dB) of the worst frame, in modality units."""
-
-
-def spread(engine: Engine, frames: Sequence[GoldenFrame]) -> Spread:
-    """How far an engine is from the golden results, at worst over the frames."""
-    largest, p999, floor = 0.0, 0.0, math.inf
+def spread(engine: Engine, frames: Sequence[GoldenFrame]) -> GoldenReport:
+    """How far an engine is from the golden results, frame by frame."""
+    figures = []
     for frame in frames:
         result = engine.run(frame.words[np.newaxis], [frame.facts])[0]
-        difference = np.abs(result.astype(np.float64) - frame.result.astype(np.float64))
-        difference *= abs(frame.facts.slope)
-        error = float(np.mean(difference**2))
-        largest = max(largest, float(difference.max()))
-        p999 = max(p999, float(np.percentile(difference, 99.9)))
-        floor = min(floor, 10 * math.log10(CT_RANGE**2 / error) if error else math.inf)
-    return Spread((largest, p999, floor))
+        figures.append(golden_figures(result, frame, CT_RANGE))
+    return GoldenReport(tuple(figures))
 
 
-def set_tolerance(honest: Sequence[Spread]) -> Tolerance:
-    """Limits that all the honest engines keep with room to spare."""
+def set_tolerance(
+    honest: Sequence[GoldenReport], control_psnr: float, drift_limit_db: float
+) -> Tolerance:
+    """Limits that all the honest engines keep.
+
+    The PSNR floor follows from the gate: an error that is independent of the control's own costs
+    `drift_limit_db` when its power is 10^(limit/10) - 1 of the control's (whose PSNR against the
+    clean cases is `control_psnr`). Raises CompileError when an engine measured here is below it.
+    """
+    worst = [one.worst for one in honest]
+    floor = control_psnr - 10 * math.log10(10 ** (drift_limit_db / 10) - 1)
+    if min(one.psnr for one in worst) < floor:
+        raise CompileError(
+            f"the engines differ by {min(one.psnr for one in worst):.1f} dB PSNR on the golden "
+            f"frames, which may cost more than {drift_limit_db} dB ({floor:.1f} dB would not)",
+            next_step="train longer, so that activations keep within their ranges",
+        )
     return Tolerance(
-        largest=max(LEAST_LARGEST, ROOM * max(one[0] for one in honest)),
-        p999=max(LEAST_P999, ROOM * max(one[1] for one in honest)),
-        psnr_floor=min(MOST_PSNR, *(one[2] for one in honest)) - ROOM_DB,
+        largest=max(LEAST_LARGEST, ROOM * max(one.largest for one in worst)),
+        p999=max(LEAST_P999, ROOM * max(one.p999 for one in worst)),
+        psnr_floor=floor,
         data_range=CT_RANGE,
     )
 
 
-def within(one: Spread, tolerance: Tolerance) -> bool:
+def within(report: GoldenReport, tolerance: Tolerance) -> bool:
     """Whether an engine that far away would pass."""
-    return (
-        one[0] <= tolerance.largest and one[1] <= tolerance.p999 and one[2] >= tolerance.psnr_floor
-    )
+    try:
+        for figures in report.frames:
+            check_tolerance(figures, tolerance, "")
+    except GoldenMismatchError:
+        return False
+    return True
 
 
 def prove_sharp(

@@ -123,8 +123,8 @@ def check_engine(engine: Engine, bundle: Bundle) -> GoldenReport:
         result = engine.run(frame.words[np.newaxis], [frame.facts])[0]
         place = f"{engine.spec.name} on golden frame {index}"
         _check_exact(result, frame, manifest, place)
-        figures.append(_figures(result, frame, manifest.tolerance.data_range))
-        _check_tolerance(figures[-1], manifest.tolerance, place)
+        figures.append(golden_figures(result, frame, manifest.tolerance.data_range))
+        check_tolerance(figures[-1], manifest.tolerance, place)
     return GoldenReport(tuple(figures))
 
 
@@ -151,7 +151,8 @@ def _check_exact(result: Pixels, frame: GoldenFrame, manifest: Manifest, place: 
         )
 
 
-def _figures(result: Pixels, frame: GoldenFrame, data_range: float) -> GoldenFigures:
+def golden_figures(result: Pixels, frame: GoldenFrame, data_range: float) -> GoldenFigures:
+    """How far a result (R * scale, C * scale) is from the frame's, in modality units."""
     difference = stored_values(result, frame.facts).astype(np.float64)
     difference -= stored_values(frame.result, frame.facts)
     difference = np.abs(difference * frame.facts.slope)
@@ -163,8 +164,8 @@ def _figures(result: Pixels, frame: GoldenFrame, data_range: float) -> GoldenFig
     )
 
 
-def _check_tolerance(figures: GoldenFigures, tolerance: Tolerance, place: str) -> None:
-    """Name the figure that is furthest over its limit, if one is."""
+def check_tolerance(figures: GoldenFigures, tolerance: Tolerance, place: str) -> None:
+    """GoldenMismatchError naming the figure that is furthest over its limit, if one is."""
     over = {
         f"largest difference {figures.largest:.4g}, allowed {tolerance.largest:.4g}": (
             figures.largest - tolerance.largest

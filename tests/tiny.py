@@ -21,6 +21,7 @@ TINY = Recipe(
     phantoms=10,
     phantom_side=128,
     heldout_phantoms=3,
+    heldout_sigma_hu=(40.0, 60.0),
     crop=64,
     batch=4,
     steps=120,

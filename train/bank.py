@@ -7,6 +7,7 @@ order a lower dose gives the same field, larger.
 from __future__ import annotations
 
 import hashlib
+import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -16,6 +17,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from scanside.runtime.errors import RunFolderError
 from scanside.runtime.intensity import window_range
 from scanside.runtime.progress import task
 from scanside.train.files import replace_file
@@ -75,7 +77,7 @@ def make_bank(recipe: Recipe, slices: Sequence[Slice]) -> list[Entry]:
                 views=recipe.noise.views,
                 cutoff=float(rng.uniform(*recipe.noise.cutoff)),
                 generator=generator,
-                inside=field_of_view(copies, piece.padding_hu),
+                inside=field_of_view(copies, piece.padding),
             )
             entries.append(Entry(piece.hu, noise.numpy().astype(np.float16)))
             progress.advance()
@@ -92,17 +94,23 @@ def save_bank(path: Path, entries: Sequence[Entry]) -> None:
 
 
 def load_bank(path: Path) -> list[Entry]:
-    with np.load(path, allow_pickle=False) as arrays:
-        names = sorted(name for name in arrays.files if name.startswith("clean_"))
-        return [Entry(arrays[name], arrays[f"noise_{name[6:]}"]) for name in names]
+    """What `save_bank` wrote. Raises RunFolderError when it is missing or damaged."""
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            names = sorted(name for name in arrays.files if name.startswith("clean_"))
+            return [Entry(arrays[name], arrays[f"noise_{name[6:]}"]) for name in names]
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+        raise RunFolderError(
+            f"{path} is missing or damaged", next_step="remove it, or train into a new folder"
+        ) from error
 
 
-def digest(entries: Sequence[Entry]) -> str:
-    """sha256 of the clean slices: which images a model was trained on, naming none of them."""
+def digest(slices: Sequence[Slice]) -> str:
+    """sha256 of slices, geometry and padding: which images a model saw, naming none of them."""
     total = hashlib.sha256()
-    for entry in entries:
-        total.update(repr(entry.clean.shape).encode())
-        total.update(np.ascontiguousarray(entry.clean).tobytes())
+    for one in slices:
+        total.update(repr((one.hu.shape, one.pixel_mm, one.padding)).encode())
+        total.update(np.ascontiguousarray(one.hu).tobytes())
     return total.hexdigest()
 
 

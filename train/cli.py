@@ -19,7 +19,7 @@ import click
 @click.option(
     "--steps", type=click.IntRange(min=10), help="Length of the float stage; the others follow."
 )
-@click.option("--seed", type=int, help="Another seed than the recipe's.")
+@click.option("--seed", type=click.IntRange(0, 2**62), help="Another seed than the recipe's.")
 def train(
     recipe: str, data: tuple[Path, ...], out: Path | None, steps: int | None, seed: int | None
 ) -> None:

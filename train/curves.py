@@ -21,7 +21,10 @@ def plot_curves(folder: Path) -> None:
     """
     stages: dict[str, dict[int, float]] = {}
     for line in (folder / "metrics.jsonl").read_bytes().splitlines():
-        step = msgspec.json.decode(line, type=Step)
+        try:
+            step = msgspec.json.decode(line, type=Step)
+        except msgspec.DecodeError:  # the last line before the power went
+            continue
         stages.setdefault(step.stage, {})[step.step] = step.loss
     figure = Figure(figsize=(7, 4), layout="constrained")
     axes = figure.subplots()

@@ -67,16 +67,16 @@ def fit(model: nn.Module, sampler: Sampler, stage: Stage, run: Path) -> None:
     """
     fabric = Fabric(accelerator="auto", devices=1)
     optimiser = torch.optim.AdamW(model.parameters(), stage.rate, betas=(0.9, 0.99))
+    wrapped, trainer = fabric.setup(model, optimiser)
     partial = run / "checkpoints" / f"{stage.name}.part.pt"
     first = 0
-    if partial.exists():
-        state = torch.load(partial, weights_only=True)
+    if partial.exists():  # after setup: the optimiser's state goes where the parameters are
+        state = torch.load(partial, map_location="cpu", weights_only=True)
         for step in range(state["step"] + 1):
             stage.switch(step)
         model.load_state_dict(state["model"])
         optimiser.load_state_dict(state["optimiser"])
         first = state["step"]
-    wrapped, trainer = fabric.setup(model, optimiser)
     with (
         (run / "metrics.jsonl").open("ab") as log,
         task(f"Training {stage.name}", stage.steps) as progress,
@@ -91,14 +91,17 @@ def fit(model: nn.Module, sampler: Sampler, stage: Stage, run: Path) -> None:
             )
             loss = loss_of(wrapped, batch, sampler.span)
             value = loss.item()
-            if not math.isfinite(value):
+            trainer.zero_grad()
+            fabric.backward(loss)
+            norm = fabric.clip_gradients(
+                wrapped, trainer, max_norm=CLIP_NORM, error_if_nonfinite=False
+            )
+            # Before the step: nothing that is not finite may reach a checkpoint.
+            if not (math.isfinite(value) and norm is not None and math.isfinite(norm.item())):
                 raise TrainingError(
                     f"the loss of stage {stage.name} is not finite at step {step}",
                     next_step="lower learning_rate in the recipe and train into a new folder",
                 )
-            trainer.zero_grad()
-            fabric.backward(loss)
-            fabric.clip_gradients(wrapped, trainer, max_norm=CLIP_NORM, error_if_nonfinite=False)
             trainer.step()
             line = Step(stage.name, step, value, rate_at(stage, step))
             log.write(msgspec.json.encode(line) + b"\n")

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import zipfile
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
 from scanside.runtime.engines import Engine
+from scanside.runtime.errors import RunFolderError
 from scanside.runtime.frame import FrameFacts
+from scanside.runtime.progress import task
 from scanside.train.files import replace_file
 from scanside.train.images import Slice
 from scanside.train.lowdose import field_of_view, noise_at
@@ -20,34 +24,41 @@ VIEWS = 360  # twice the training's: the noise under test is the finer simulatio
 CUTOFF = 0.5
 
 
-def make_cases(slices: Sequence[Slice], sigma_hu: float, seed: int) -> list[Case]:
-    """Low-dose cases from clean slices: noise of `sigma_hu` HU in soft tissue, inside the field."""
+def make_cases(slices: Sequence[Slice], sigmas_hu: Sequence[float], seed: int) -> list[Case]:
+    """Low-dose cases: every slice with noise of each of `sigmas_hu` HU in soft tissue."""
     generator = torch.Generator().manual_seed(seed)
     cases = []
-    for piece in slices:
-        hu = torch.from_numpy(piece.hu.astype(np.float32))[None]
-        inside = field_of_view(hu, piece.padding_hu)
-        noise = noise_at(
-            hu,
-            sigma_hu,
-            pixel_mm=piece.pixel_mm,
-            views=VIEWS,
-            cutoff=CUTOFF,
-            generator=generator,
-            inside=inside,
-        )
-        noisy = np.clip(np.rint((hu + noise)[0].numpy()), -32768, 32767).astype(np.int16)
-        padding = None if piece.padding_hu is None else int(piece.padding_hu)
-        if padding is not None:
-            noisy[inside[0].numpy() & (noisy == padding)] += 1  # noise must not turn into padding
-        cases.append(Case(piece.hu, noisy, inside[0].numpy(), padding))
+    with task("Simulating low dose for the test", len(slices) * len(sigmas_hu)) as progress:
+        for piece in slices:
+            for sigma_hu in sigmas_hu:
+                cases.append(_make_case(piece, sigma_hu, generator))
+                progress.advance()
     return cases
+
+
+def _make_case(piece: Slice, sigma_hu: float, generator: torch.Generator) -> Case:
+    hu = torch.from_numpy(piece.hu.astype(np.float32))[None]
+    inside = field_of_view(hu, piece.padding)
+    noise = noise_at(
+        hu,
+        sigma_hu,
+        pixel_mm=piece.pixel_mm,
+        views=VIEWS,
+        cutoff=CUTOFF,
+        generator=generator,
+        inside=inside,
+    )
+    noisy = np.clip(np.rint((hu + noise)[0].numpy()), -32768, 32767).astype(np.int16)
+    seen = inside[0].numpy()
+    if piece.padding is not None:  # noise must not turn tissue into padding
+        low, high = piece.padding
+        noisy[seen & (noisy >= low) & (noisy <= high)] = high + 1
+    return Case(piece.hu, noisy, seen, sigma_hu, piece.padding)
 
 
 def case_facts(case: Case) -> FrameFacts:
     """What a scanner's header would say of a case: signed 16-bit HU."""
-    padding = None if case.padding_hu is None else (case.padding_hu, case.padding_hu)
-    return FrameFacts(modality="CT", bits_stored=16, signed=True, padding=padding)
+    return FrameFacts(modality="CT", bits_stored=16, signed=True, padding=case.padding)
 
 
 def enhance_case(engine: Engine, case: Case) -> Image:
@@ -67,21 +78,34 @@ def save_cases(path: Path, cases: Sequence[Case]) -> None:
         arrays[f"clean_{index:04d}"] = case.clean
         arrays[f"noisy_{index:04d}"] = case.noisy
         arrays[f"inside_{index:04d}"] = case.inside
-        if case.padding_hu is not None:
-            arrays[f"padding_{index:04d}"] = np.array(case.padding_hu)
+        arrays[f"sigma_{index:04d}"] = np.array(case.sigma_hu)
+        if case.padding is not None:
+            arrays[f"padding_{index:04d}"] = np.array(case.padding)
     with replace_file(path) as stream:
         np.savez(stream, **arrays)  # type: ignore[arg-type]
 
 
 def load_cases(path: Path) -> list[Case]:
-    with np.load(path, allow_pickle=False) as arrays:
-        indices = sorted(name[6:] for name in arrays.files if name.startswith("clean_"))
-        return [
-            Case(
-                arrays[f"clean_{index}"],
-                arrays[f"noisy_{index}"],
-                arrays[f"inside_{index}"],
-                int(arrays[f"padding_{index}"]) if f"padding_{index}" in arrays.files else None,
-            )
-            for index in indices
-        ]
+    """What `save_cases` wrote. Raises RunFolderError when it is missing or damaged."""
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            indices = sorted(name[6:] for name in arrays.files if name.startswith("clean_"))
+            return [_load_case(arrays, index) for index in indices]
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+        raise RunFolderError(
+            f"{path} is missing or damaged", next_step="train into a new folder"
+        ) from error
+
+
+def _load_case(arrays: Mapping[str, npt.NDArray[Any]], index: str) -> Case:
+    padding = None
+    if f"padding_{index}" in arrays:
+        low, high = arrays[f"padding_{index}"].tolist()
+        padding = (low, high)
+    return Case(
+        arrays[f"clean_{index}"],
+        arrays[f"noisy_{index}"],
+        arrays[f"inside_{index}"],
+        float(arrays[f"sigma_{index}"]),
+        padding,
+    )

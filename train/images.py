@@ -10,10 +10,12 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 from pydicom.data import get_testdata_file
+from pydicom.dataset import Dataset
 
+from scanside.runtime.dicom.quiet import quiet
 from scanside.runtime.dicom.read import Image, read_image
 from scanside.runtime.errors import ImageError, NoImagesError
-from scanside.runtime.frame import stored_values
+from scanside.runtime.frame import FrameFacts, stored_values
 from scanside.runtime.progress import task
 
 DEFAULT_PIXEL_MM = 0.7
@@ -21,12 +23,12 @@ HELD_OUT_SHARE = 5  # one patient of so many
 
 
 class Slice(NamedTuple):
-    """hu: (n, n) int16, square. padding_hu: the value outside the field of view, or None.
+    """hu: (n, n) int16, square. padding: lowest and highest HU that is padding, or None.
     patient: an opaque key, equal for slices of one patient, never written anywhere."""
 
     hu: npt.NDArray[np.int16]
     pixel_mm: float
-    padding_hu: float | None = None
+    padding: tuple[int, int] | None = None
     patient: str = ""
 
 
@@ -78,12 +80,15 @@ def read_folders(folders: Sequence[Path], modality: tuple[str, ...], smallest: i
     return Found(slices, refused)
 
 
-def split_by_patient(slices: Sequence[Slice]) -> tuple[list[Slice], list[Slice]]:
+def split_by_patient(
+    slices: Sequence[Slice], trained: Sequence[Slice] = ()
+) -> tuple[list[Slice], list[Slice]]:
     """(training, held out): about one patient in five is held out, and never a part of one.
 
-    With a single patient nothing is held out.
+    With a single patient nothing is held out, nor ever a patient of `trained`.
     """
-    patients = sorted({one.patient for one in slices})
+    known = {one.patient for one in trained}
+    patients = sorted({one.patient for one in slices} - known)
     held = set(patients[::HELD_OUT_SHARE]) if len(patients) > 1 else set()
     return (
         [one for one in slices if one.patient not in held],
@@ -92,22 +97,36 @@ def split_by_patient(slices: Sequence[Slice]) -> tuple[list[Slice], list[Slice]]
 
 
 def _slices(image: Image, modality: tuple[str, ...]) -> list[Slice]:
-    dataset = image.dataset
-    spacing = dataset.get("PixelSpacing")
-    pixel_mm = float(spacing[0]) if spacing else DEFAULT_PIXEL_MM
-    identity = f"{dataset.get('PatientID', '')}|{dataset.get('PatientName', '')}"
+    with quiet():  # pydicom's warnings may quote what is in the file
+        pixel_mm = _pixel_mm(image.dataset)
+        identity = f"{image.dataset.get('PatientID', '')}|{image.dataset.get('PatientName', '')}"
     patient = hashlib.sha256(identity.encode(errors="replace")).hexdigest()
     found = []
     for words, facts in zip(image.words, image.facts, strict=True):
         rows, columns = words.shape
         if facts.modality not in modality or rows != columns:
             continue
-        hu = stored_values(words, facts) * facts.slope + facts.intercept
+        hu = _whole_hu(stored_values(words, facts), facts)
         if hu.min() == hu.max():
             continue
         padding = None
         if facts.padding is not None:
-            padding = float(facts.padding[0] * facts.slope + facts.intercept)
-        clipped = np.clip(np.rint(hu), -32768, 32767).astype(np.int16)
-        found.append(Slice(clipped, pixel_mm, padding, patient))
+            ends = _whole_hu(np.array(facts.padding), facts)
+            padding = (int(ends.min()), int(ends.max()))
+        found.append(Slice(hu, pixel_mm, padding, patient))
     return found
+
+
+def _whole_hu(stored: npt.NDArray[np.integer], facts: FrameFacts) -> npt.NDArray[np.int16]:
+    hu = np.rint(stored * facts.slope + facts.intercept)
+    return np.clip(hu, -32768, 32767).astype(np.int16)
+
+
+def _pixel_mm(dataset: Dataset) -> float:
+    """Pixel Spacing, which only shapes the dose; a usual one where it is missing or absurd."""
+    spacing = dataset.get("PixelSpacing")
+    try:
+        first = float(spacing[0]) if spacing else DEFAULT_PIXEL_MM
+    except (TypeError, ValueError):
+        return DEFAULT_PIXEL_MM
+    return first if 0.01 < first < 10 else DEFAULT_PIXEL_MM

@@ -59,13 +59,16 @@ def noise_fields(
     return filtered_back_projection(error, cutoff) * (1000 / (MU_WATER * pixel_mm))
 
 
-def field_of_view(hu: Tensor, padding_hu: float | None = None) -> Tensor:
-    """Where the scanner reconstructed anything, (B, n, n) bool: within the circle, not padding."""
+def field_of_view(hu: Tensor, padding: tuple[float, float] | None = None) -> Tensor:
+    """Where the scanner reconstructed anything, (B, n, n) bool: within the circle, not padding.
+
+    padding: lowest and highest HU that is padding.
+    """
     n = hu.shape[-1]
     line = torch.arange(n) - (n - 1) / 2
     inside = (line[:, None] ** 2 + line[None, :] ** 2) <= (n / 2) ** 2
     mask = inside.expand_as(hu)
-    return mask if padding_hu is None else mask & (hu != padding_hu)
+    return mask if padding is None else mask & ~((hu >= padding[0]) & (hu <= padding[1]))
 
 
 def soft_tissue(hu: Tensor, inside: Tensor) -> Tensor:

@@ -11,7 +11,9 @@ from scanside.train.unet import UNet
 TILE = 1024
 
 
-def draft_manifest(recipe: Recipe, model: UNet, data_digest: str = "0" * 64) -> Manifest:
+def draft_manifest(
+    recipe: Recipe, model: UNet, data_digest: str = "", code_version: str = ""
+) -> Manifest:
     """A manifest with no members and no verdict yet: `compile` fills them in."""
     shape = ["n", 1, "h", "w"]
     pixels = {"type": "image", "num_channels": 1, "dtype": "float32", "spatial_shape": shape[2:]}
@@ -59,7 +61,7 @@ def draft_manifest(recipe: Recipe, model: UNet, data_digest: str = "0" * 64) -> 
             recipe=recipe.name,
             seed=recipe.seed,
             data_digest=data_digest,
-            code_version=version("scanside"),
+            code_version=code_version,
         ),
         members={},
     )

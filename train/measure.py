@@ -24,12 +24,14 @@ Mask = npt.NDArray[np.bool_]
 
 
 class Case(NamedTuple):
-    """One evaluation slice: clean and noisy (n, n) int16 HU; inside (n, n) bool; padding in HU."""
+    """One evaluation slice: clean and noisy (n, n) int16 HU; inside (n, n) bool; sigma_hu of the
+    noise in soft tissue; padding: lowest and highest HU that is padding."""
 
     clean: npt.NDArray[np.int16]
     noisy: npt.NDArray[np.int16]
     inside: Mask
-    padding_hu: int | None = None
+    sigma_hu: float
+    padding: tuple[int, int] | None = None
 
 
 class Quality(NamedTuple):

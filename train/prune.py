@@ -16,7 +16,8 @@ from torch import nn
 from scanside.runtime.errors import TrainingError
 from scanside.train.unet import UNet
 
-ROUND_TO = 4
+ROUND_TO = 8
+"""Channels: int8 kernels work in blocks. Multiples of 4 were up to 10% slower at equal MACs."""
 EXAMPLE_SIDE = 64
 BISECTIONS = 12
 MOST_PER_LAYER = 0.5

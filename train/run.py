@@ -9,10 +9,14 @@
     checkpoints/       float.pt  pruned.pt  control.pt  qat.pt  (and STAGE.part.pt while one runs)
     summary.json       PSNR, SSIM and MACs per stage on the held-out cases
     curves.png
+
+With --data the two .npz files hold patients' pixels (no names): keep the folder where they may be.
 """
 
 from __future__ import annotations
 
+import hashlib
+import pickle
 from importlib.metadata import version
 from pathlib import Path
 from typing import TypeVar
@@ -63,8 +67,6 @@ class Run:
 
     def begin(self, config: Config) -> None:
         """Claim the folder for this configuration, new or resumed."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        (self.folder / "checkpoints").mkdir(exist_ok=True)
         path = self.folder / "config.json"
         if not path.exists():
             with replace_file(path) as stream:
@@ -74,6 +76,15 @@ class Run:
                 f"{self.folder} holds a run of another recipe, data or version",
                 next_step="choose another --out, or remove the folder",
             )
+
+    def claim(self) -> None:
+        """Make the folder; RunFolderError where that cannot be."""
+        try:
+            (self.folder / "checkpoints").mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise RunFolderError(
+                f"{self.folder} cannot be made: {error.strerror}", next_step="choose another --out"
+            ) from error
 
     def config(self) -> Config:
         return self._read("config.json", Config)
@@ -96,7 +107,13 @@ class Run:
                 f"{self.folder} has no finished stage {stage!r}",
                 next_step="run the same `scanside train` command again: it goes on from there",
             )
-        state: dict[str, Tensor] = torch.load(path, weights_only=True)["model"]
+        try:
+            saved = torch.load(path, map_location="cpu", weights_only=True)
+            state: dict[str, Tensor] = saved["model"]
+        except (OSError, RuntimeError, KeyError, EOFError, pickle.UnpicklingError) as error:
+            raise RunFolderError(
+                f"{path} is damaged", next_step="remove it and run `scanside train` again"
+            ) from error
         return state
 
     def _read(self, name: str, kind: type[_T]) -> _T:
@@ -115,4 +132,8 @@ class Run:
 
 
 def code_version() -> str:
-    return version("scanside")
+    """The package's version and a digest of the training code: other code is another run."""
+    total = hashlib.sha256()
+    for path in sorted(Path(__file__).parent.rglob("*.py")):
+        total.update(path.read_bytes())
+    return f"{version('scanside')}+{total.hexdigest()[:12]}"

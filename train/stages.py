@@ -11,7 +11,6 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import msgspec
-import numpy as np
 import torch
 from torch import nn
 
@@ -56,23 +55,23 @@ def train_recipe(recipe: Recipe, out: Path, data: Sequence[Path], say: Say) -> R
 def _data(
     recipe: Recipe, folder: Run, data: Sequence[Path], say: Say
 ) -> tuple[list[bank.Entry], list[Case]]:
-    extra = bundled_ct()
+    extra = [one for one in bundled_ct() if one.hu.shape[0] >= recipe.crop]
     words = f"{recipe.phantoms} phantoms, {len(extra)} CT slice of pydicom"
     taken, held_out = [], []
     if data:  # before the phantoms are painted: a wrong folder is said at once
         found = read_folders(data, recipe.modality, recipe.crop)
-        taken, held_out = split_by_patient(found.slices)
+        taken, held_out = split_by_patient(found.slices, extra)
         words += f", {len(taken)} slices from --data ({len(held_out)} held out)"
         for reason, count in sorted(found.refused.items()):
             say(f"left out: {count} files ({reason})")
+    folder.claim()
     say(f"training on {words}")
     slices = bank.phantom_slices(recipe, recipe.phantoms, TRAINING) + extra + taken
     held = bank.phantom_slices(recipe, recipe.heldout_phantoms, HELD_OUT) + held_out
-    unmade = [bank.Entry(one.hu, np.zeros((0, 0, 0), np.float16)) for one in slices]
     config = Config(
         recipe=recipe,
         data=words,
-        data_digest=bank.digest(unmade),
+        data_digest=bank.digest([*slices, *held]),
         code_version=run.code_version(),
     )
     folder.begin(config)

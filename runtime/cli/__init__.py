@@ -16,6 +16,7 @@ VERBS = "scanside.verbs"
 
 # Top-level module -> the extra that brings it: a missing import becomes advice, not a traceback.
 EXTRA_OF = {
+    "jinja2": "workstation",
     "lightning": "workstation",
     "lightning_fabric": "workstation",
     "matplotlib": "workstation",
@@ -70,6 +71,11 @@ def _explain(error: ScansideError) -> None:
         click.echo(f"  next: {error.next_step}", err=True)
 
 
+def _missing_extra(error: Exception) -> MissingExtraError | None:
+    package = ((error.name or "") if isinstance(error, ModuleNotFoundError) else "").split(".")[0]
+    return MissingExtraError(EXTRA_OF[package], package) if package in EXTRA_OF else None
+
+
 def main(arguments: list[str] | None = None) -> Any:
     """Run the command line; typed errors end with their own exit code and next step.
 
@@ -87,14 +93,11 @@ def main(arguments: list[str] | None = None) -> Any:
     except ScansideError as error:
         _explain(error)
         sys.exit(error.exit_code)
-    except ModuleNotFoundError as error:
-        extra = EXTRA_OF.get((error.name or "").split(".")[0])
-        if extra is None:
-            raise
-        missing = MissingExtraError(extra, (error.name or "").split(".")[0])
-        _explain(missing)
-        sys.exit(missing.exit_code)
     except Exception as error:
+        missing = _missing_extra(error)
+        if missing is not None:
+            _explain(missing)
+            sys.exit(missing.exit_code)
         if os.environ.get("SCANSIDE_DEBUG"):
             raise
         place = traceback.extract_tb(error.__traceback__)[-1]

@@ -103,19 +103,25 @@ def cpu_engine(manifest: Manifest, model: bytes, name: str, threads: int) -> Cpu
     For `compile` and the benchmarks, which try files that are in no bundle yet; errors as
     `open_engine`'s for a named engine.
     """
+    network = load_network(model, name, threads)
+    spec = EngineSpec(
+        name=name,
+        version=_LIBRARIES[name].version(),
+        device=device_name(),
+        threads=threads,
+        scale=manifest.scale,
+    )
+    return CpuEngine(manifest, network, spec)
+
+
+def load_network(model: bytes, name: str, threads: int) -> Network:
+    """An ONNX file's bytes on the library `name`, bare; errors as `cpu_engine`."""
     library = _LIBRARIES.get(name)
     if library is None:
         raise EngineUnavailableError(
             f"there is no engine {name}", next_step=f"choose one of {', '.join(ENGINE_NAMES)}"
         )
-    spec = EngineSpec(
-        name=name,
-        version=library.version(),
-        device=device_name(),
-        threads=threads,
-        scale=manifest.scale,
-    )
-    return CpuEngine(manifest, library.load_network(model, threads), spec)
+    return library.load_network(model, threads)
 
 
 def _open_tested(bundle: Bundle, name: str, threads: int) -> Engine:

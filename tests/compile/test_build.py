@@ -18,7 +18,12 @@ from scanside.runtime.engines.choose import available_engines, cpu_engine, open_
 from scanside.runtime.engines.cpu import CpuEngine
 from scanside.runtime.errors import GateError, GoldenMismatchError, OutputExistsError
 from scanside.runtime.golden import check_engine
+from scanside.train.heldout import load_cases
+from scanside.train.manifest import draft_manifest
+from scanside.train.qat import as_network
 from scanside.train.run import Run
+from scanside.train.stages import eager_engine, load_float
+from tiny import TINY
 
 
 def quietly(line: str) -> None:
@@ -76,11 +81,38 @@ def test_the_report_states_data_range_machine_and_control(tiny_bundle, tiny_run)
 
 
 def test_over_the_limit_no_bundle_is_written(tiny_run, tmp_path, monkeypatch):
-    monkeypatch.setattr(gate, "DRIFT_LIMIT_DB", -50.0)
-    with pytest.raises(GateError) as caught:
+    # No INT8 network gains 5 dB over its control.
+    monkeypatch.setattr(gate, "DRIFT_LIMIT_DB", -5.0)
+    with pytest.raises(GateError, match=r"model\.onnx lost") as caught:
         compile_run(tiny_run, tmp_path / "out.scanside", quietly)
     assert "train longer" in caught.value.next_step
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_gate_names_the_engine_that_lost(tiny_run):
+    run = Run(tiny_run)
+    control_model = load_float(run, "control")
+    draft = draft_manifest(TINY, control_model)
+    control = eager_engine(control_model, draft)
+    network = as_network(control_model)
+    worse = CpuEngine(draft, lambda image: network(image) * np.float32(0.8), control.spec)
+    verdict = gate.judge(control, {"same": control, "worse": worse}, load_cases(run.heldout))
+    assert verdict.engines["same"].drift == 0
+    assert verdict.engines["worse"].drift < -0.1
+    assert set(verdict.engines["worse"].drift_at) == {"40", "60"}
+    with pytest.raises(GateError, match="worse lost"):
+        gate.insist(verdict)
+
+
+def test_a_figure_that_is_not_a_number_does_not_pass(tiny_run):
+    run = Run(tiny_run)
+    model = load_float(run, "control")
+    control = eager_engine(model, draft_manifest(TINY, model))
+    verdict = gate.judge(control, {"same": control}, load_cases(run.heldout))
+    gate.insist(verdict)
+    verdict.engines["same"].drift_at["40"] = float("nan")
+    with pytest.raises(GateError):
+        gate.insist(verdict)
 
 
 def test_an_existing_bundle_is_not_replaced_unasked(tiny_run, tiny_bundle):

@@ -11,7 +11,7 @@ import pytest
 import zmq
 from daemons import FACTS, frame_header
 
-from scanside.runtime import admission, wire
+from scanside.runtime import FrameFacts, admission, wire
 from scanside.runtime.errors import ProtocolError
 
 MESSAGES = [
@@ -150,3 +150,13 @@ def test_pixels_received_at_an_odd_address_are_aligned_for_the_engine() -> None:
     back = wire.from_wire(part, 3, 4, "uint16")
     assert back.flags.aligned
     np.testing.assert_array_equal(back, values)
+
+
+def test_the_document_lists_every_word() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "wire-v1.md").read_text()
+    for words in (wire.Outcome, wire.Reason, wire.ErrorCode, wire.Mode):
+        for word in words:
+            assert f"`{word.value}`" in text, word
+    for message in (wire.Welcome, wire.Frame, wire.Result, wire.Status, FrameFacts):
+        for name in message.__struct_fields__:
+            assert name in text, name

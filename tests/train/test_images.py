@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from dicoms import make_dicom, save
 from scanside.runtime.errors import NoImagesError
 from scanside.train.images import Slice, bundled_ct, read_folders, split_by_patient
 
@@ -14,7 +15,7 @@ def test_real_ct_is_read_in_hu(data_dir):
     one = found.slices[10]
     assert one.hu.shape == (512, 512)
     assert one.pixel_mm == pytest.approx(0.488, abs=0.001)
-    assert one.padding_hu == -1500
+    assert one.padding == (-1500, -1500)
     tissue = one.hu[(one.hu > -100) & (one.hu < 100)]
     assert 20 < np.median(tissue) < 45  # brain
 
@@ -45,6 +46,25 @@ def test_no_patient_is_on_two_sides():
     assert held
     assert len(training) + len(held) == 40
     assert not {one.patient for one in training} & {one.patient for one in held}
+
+
+def test_a_patient_of_the_default_data_is_never_held_out():
+    pixels = np.zeros((4, 4), np.int16)
+    slices = [Slice(pixels, 1.0, None, name) for name in ("a", "b", "c")]
+    _, held = split_by_patient(slices, [Slice(pixels, 1.0, None, "a")])
+    assert held
+    assert "a" not in {one.patient for one in held}
+
+
+@pytest.mark.parametrize("spacing", [None, "0.5", ["0", "0"], ["1e9", "1"], ["0.7", "0.7"]])
+def test_an_odd_pixel_spacing_stops_nothing(tmp_path, spacing):
+    words = np.random.default_rng(0).integers(0, 90, (32, 32)).astype(np.int16)
+    dataset = make_dicom(words, Modality="CT")
+    if spacing is not None:
+        dataset.PixelSpacing = spacing
+    save(dataset, tmp_path / "one.dcm")
+    (one,) = read_folders([tmp_path], ("CT",), 16).slices
+    assert one.pixel_mm == 0.7
 
 
 def test_one_patient_alone_is_not_split():

@@ -76,7 +76,7 @@ def test_soft_tissue_has_the_deviation_that_was_asked_for(sigma):
 
 def test_padding_gets_no_noise_and_casts_no_shadow():
     padded, plain = water(padding=True), water()
-    inside = field_of_view(padded, -2000.0)
+    inside = field_of_view(padded, (-2000.0, -2000.0))
     assert not inside[0, 0, 0]
     same = [counts(one, pixel_mm=1.0, views=4, photons=1e5) for one in (padded, plain)]
     assert torch.equal(*same)

@@ -27,7 +27,8 @@ class LowDose(msgspec.Struct, frozen=True, kw_only=True):
 
 class Recipe(msgspec.Struct, frozen=True, kw_only=True):
     """How a model is made. `steps` are optimiser steps of the float stage; the other stages are
-    fractions of it, so that one number says how long training is."""
+    fractions of it, so that one number says how long training is. INT8 has to pass the gate at each
+    of `heldout_sigma_hu`: it does most harm where there is least noise to remove."""
 
     name: str
     description: str
@@ -41,7 +42,7 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True):
     phantoms: int = 128
     phantom_side: int = 256
     heldout_phantoms: int = 8
-    heldout_sigma_hu: float = 40.0
+    heldout_sigma_hu: tuple[float, ...] = (20.0, 40.0, 60.0)
     crop: int = 96
     batch: int = 8
     steps: int = 6000
