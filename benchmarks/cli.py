@@ -9,7 +9,12 @@ import click
 
 @click.group()
 def bench() -> None:
-    """Measure on this machine."""
+    """Measure on this machine.
+
+    \b
+    Example:
+      scanside bench latency ct.scanside
+    """
 
 
 @bench.command()

@@ -35,7 +35,7 @@ from scanside.train.stages import eager_engine, load_float, train_recipe
 
 ROUNDS = 30
 SIDE = 512
-FLOAT_NAME, PRUNED_NAME, CONTROL_NAME = "float", "float, pruned", "float control"
+FLOAT_NAME, PRUNED_NAME, CONTROL_NAME = "float", "pruned, fine-tuned", "float control of INT8"
 Say = Callable[[str], None]
 
 
@@ -74,12 +74,13 @@ def run_demo(recipe: Recipe, out: Path, say: Say) -> Path:
         title="Low-dose CT through an INT8 U-Net",
         data=evaluation.data,
         threads=threads,
-        checks=_checks(run, figures, latency, engine, identical),
+        checks=_checks(run, figures, latency, engine, identical, evaluation.real),
         stages=figures,
+        heldout=run.summary(),
         latency=latency,
         sizes=_sizes(run, path, bundle),
     )
-    page = write_report(out, evidence, evaluation, pictures, served)
+    page = write_report(out, evidence, evaluation, pictures, served, recipe)
     show(
         quality_table(figures, evaluation.data),
         latency_table(latency, f"{SIDE} x {SIDE}, {threads} threads each, {device_name()}"),
@@ -125,6 +126,7 @@ def _checks(
     latency: dict[str, Latency],
     engine: Engine,
     identical: bool,
+    real: bool,
 ) -> list[Check]:
     summary = run.summary().stages
     floats, pruned, control = (figures[name] for name in (FLOAT_NAME, PRUNED_NAME, CONTROL_NAME))
@@ -143,16 +145,20 @@ def _checks(
             passed=value >= bar,
         )
 
-    return [
+    # The bars of the gain were set for this series of real CT; on phantoms they say nothing.
+    gains = [
         at_least("float gain over the noisy slices, mean", floats.gain, 6.0, "dB"),
         at_least("float gain, worst slice", floats.worst_gain, 3.5, "dB"),
+    ]
+    return [
+        *(gains if real else []),
         Check(
             what="MACs left after pruning",
             measured=f"{macs:.0%}",
             bar="at most 50%",
             passed=macs <= 0.5,
         ),
-        at_least("pruned against float", pruned.psnr - floats.psnr, -0.1, "dB"),
+        at_least("pruned, fine-tuned, against float", pruned.psnr - floats.psnr, -0.1, "dB"),
         at_least("INT8 against its float control", int8.psnr - control.psnr, -0.1, "dB"),
         at_least(f"speed of {name} over {BASELINE}", fastest.ratio, 5.0, "times"),
         Check(

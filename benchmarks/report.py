@@ -14,6 +14,8 @@ from scanside.benchmarks.interleave import Latency
 from scanside.benchmarks.tables import StageFigures
 from scanside.runtime.engines.cpu import device_name
 from scanside.train.files import replace_file
+from scanside.train.recipes import Recipe
+from scanside.train.run import Summary
 
 
 class Check(msgspec.Struct, frozen=True, kw_only=True):
@@ -26,19 +28,26 @@ class Check(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Evidence(msgspec.Struct, frozen=True, kw_only=True):
-    """All figures of a demo run. sizes: in words, by what they are the size of."""
+    """All figures of a demo run. heldout: of training's own held-out phantoms. sizes: in words, by
+    what they are the size of."""
 
     title: str
     data: str
     threads: int
     checks: list[Check]
     stages: dict[str, StageFigures]
+    heldout: Summary
     latency: dict[str, Latency]
     sizes: dict[str, str]
 
 
 def write_report(
-    folder: Path, evidence: Evidence, evaluation: Evaluation, pictures: Pictures, shown: str
+    folder: Path,
+    evidence: Evidence,
+    evaluation: Evaluation,
+    pictures: Pictures,
+    shown: str,
+    recipe: Recipe,
 ) -> Path:
     """Write FOLDER/report.html and FOLDER/report.json; returns the page's path.
 
@@ -51,6 +60,8 @@ def write_report(
         .render(
             **{name: getattr(evidence, name) for name in evidence.__struct_fields__},
             machine=device_name(),
+            finetune=round(recipe.steps * recipe.finetune_fraction),
+            qat=round(recipe.steps * recipe.qat_fraction),
             date=date.today().isoformat(),
             window=f"{figures.LEVEL:g} / {figures.WIDTH:g} HU",
             gains=figures.gains(evidence.stages),

@@ -23,7 +23,7 @@ PARITY_SHAPES = ((1, 64, 64), (2, 96, 160), (1, 256, 224))
 """(batch, H, W): three shapes that export did not see, H and W unequal."""
 PARITY_LIMIT = 0.1
 """Root mean square of the difference over that of the residual. Integers whose rounding falls on
-the other side of a tie give 0.03; a wrong operator, or batch norm left unfused, gives 1 and more."""
+the other side of a tie give 0.03; a wrong operator or unfused batch norm gives 1 and more."""
 PATCH = 16
 
 
