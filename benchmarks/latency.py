@@ -16,7 +16,7 @@ from scanside.runtime.golden import decode_golden
 from scanside.train.qat import as_network
 from scanside.train.run import CONTROL, FLOAT, Run
 from scanside.train.stages import load_float
-from scanside.train.unet import fuse_batch_norm
+from scanside.train.unet import UNet, fuse_batch_norm
 
 BASELINE = "PyTorch eager, float, unpruned, channels last"
 WHOLE_FRAME = "whole frame"
@@ -61,11 +61,17 @@ def measure_latency(
 
 def _eager_networks(run: Run) -> dict[str, Callable[[object], object]]:
     whole, pruned = (fuse_batch_norm(load_float(run, stage)) for stage in (FLOAT, CONTROL))
-    default = fuse_batch_norm(whole)  # a copy, before the layout changes
     return {
-        BASELINE: as_network(whole.to(memory_format=torch.channels_last)),
-        "PyTorch eager, float, unpruned, default layout": as_network(default),
-        "PyTorch eager, float, pruned, channels last": as_network(
-            pruned.to(memory_format=torch.channels_last)
-        ),
+        BASELINE: as_network(_channels_last(whole)),
+        "PyTorch eager, float, unpruned, default layout": as_network(whole),
+        "PyTorch eager, float, pruned, channels last": as_network(_channels_last(pruned)),
     }
+
+
+def _channels_last(model: UNet) -> UNet:
+    """A copy whose weights lie channels last; PyTorch then keeps to that layout throughout."""
+    copied = fuse_batch_norm(model)
+    for weight in copied.parameters():
+        if weight.ndim == 4:
+            weight.data = weight.data.contiguous(memory_format=torch.channels_last)
+    return copied

@@ -119,7 +119,8 @@ def _slices(image: Image, modality: tuple[str, ...]) -> list[Slice]:
 
 def _whole_hu(stored: npt.NDArray[np.integer], facts: FrameFacts) -> npt.NDArray[np.int16]:
     hu = np.rint(stored * facts.slope + facts.intercept)
-    return np.clip(hu, -32768, 32767).astype(np.int16)
+    whole: npt.NDArray[np.int16] = np.clip(hu, -32768, 32767).astype(np.int16)
+    return whole
 
 
 def _pixel_mm(dataset: Dataset) -> float:

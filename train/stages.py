@@ -21,7 +21,7 @@ from scanside.train import bank, run
 from scanside.train.curves import plot_curves
 from scanside.train.fit import Stage, fit, save_state
 from scanside.train.heldout import engine_quality, load_cases, make_cases, save_cases
-from scanside.train.images import bundled_ct, read_folders, split_by_patient
+from scanside.train.images import Slice, bundled_ct, read_folders, split_by_patient
 from scanside.train.manifest import draft_manifest
 from scanside.train.measure import Case, mean_quality, quality
 from scanside.train.prune import macs, prune
@@ -57,7 +57,8 @@ def _data(
 ) -> tuple[list[bank.Entry], list[Case]]:
     extra = [one for one in bundled_ct() if one.hu.shape[0] >= recipe.crop]
     words = f"{recipe.phantoms} phantoms, {len(extra)} CT slice of pydicom"
-    taken, held_out = [], []
+    taken: list[Slice] = []
+    held_out: list[Slice] = []
     if data:  # before the phantoms are painted: a wrong folder is said at once
         found = read_folders(data, recipe.modality, recipe.crop)
         taken, held_out = split_by_patient(found.slices, extra)

@@ -50,7 +50,7 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True):
     mac_budget: float = 0.5
     finetune_fraction: float = 0.35
     finetune_rate: float = 1e-3
-    qat_fraction: float = 0.2
+    qat_fraction: float = 0.4
     qat_rate: float = 5e-4
     seed: int = 0
 
