@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from scanside.runtime.cli.engine_options import engine_options
+
 if TYPE_CHECKING:
     from scanside.runtime.frame import FrameFacts, Pixels
 
@@ -18,14 +20,7 @@ PATH = click.Path(path_type=Path)
 @click.argument("bundle", type=PATH, metavar="FILE")
 @click.argument("source", type=PATH, metavar="SRC")
 @click.argument("destination", type=PATH, metavar="DST")
-@click.option(
-    "--engine",
-    type=click.Choice(["auto", "onnxruntime", "openvino"]),
-    default="auto",
-    show_default=True,
-    help="What runs the network; auto takes the fastest that passes the golden frames.",
-)
-@click.option("--threads", type=click.IntRange(min=1), help="CPU threads of the engine.")
+@engine_options
 @click.option("--overwrite", is_flag=True, help="Replace results that are there already.")
 def enhance(
     bundle: Path,

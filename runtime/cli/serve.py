@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from scanside.runtime.cli.engine_options import engine_options
+
 if TYPE_CHECKING:
     from scanside.runtime.wire import ModelCard
 
@@ -21,14 +23,7 @@ if TYPE_CHECKING:
     metavar="URL",
     help="tcp://127.0.0.1:PORT (* chooses a free port) or ipc://PATH.",
 )
-@click.option(
-    "--engine",
-    type=click.Choice(["auto", "onnxruntime", "openvino"]),
-    default="auto",
-    show_default=True,
-    help="What runs the network; auto takes the fastest that passes the golden frames.",
-)
-@click.option("--threads", type=click.IntRange(min=1), help="CPU threads of the engine.")
+@engine_options
 @click.option(
     "--credit",
     type=click.IntRange(1, 64),

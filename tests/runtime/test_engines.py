@@ -349,3 +349,9 @@ def test_the_order_decides_unless_another_is_clearly_faster(first: float, second
 
 def test_threads_are_what_the_process_may_use() -> None:
     assert 1 <= usable_threads() <= (os.cpu_count() or 1)
+
+
+def test_the_command_line_offers_the_engines_there_are() -> None:
+    from scanside.runtime.cli.engine_options import NAMES
+
+    assert NAMES == choose.ENGINE_NAMES
