@@ -6,7 +6,7 @@ INSTALLED := $(VENV)/.installed
 TOOLS := .venv-tools
 SHELL := /bin/bash
 
-.PHONY: help demo test test-slow check bench clean
+.PHONY: help demo test check bench clean
 .DEFAULT_GOAL := help
 
 help:  ## print these verbs
@@ -17,9 +17,6 @@ demo: $(INSTALLED)  ## train, compile, serve, stream, and write runs/demo/report
 
 test: $(INSTALLED)  ## run the tests (real DICOM from SCANSIDE_DATA where it is there)
 	$(BIN)/python -m pytest
-
-test-slow: $(INSTALLED)  ## run the tests that take minutes or need hardware
-	$(BIN)/python -m pytest -m slow
 
 check: $(INSTALLED) $(TOOLS)/.installed  ## lint, format, types, shell
 	$(BIN)/ruff check .
