@@ -66,7 +66,7 @@ def read_folders(folders: Sequence[Path], modality: tuple[str, ...], smallest: i
                 found = _slices(read_image(path), modality)
                 reason = "another modality, not square, or constant"
             except ImageError as error:
-                found, reason = [], type(error).__name__
+                found, reason = [], error.reason or "unreadable"
             found = [one for one in found if one.hu.shape[0] >= smallest]
             if not found:
                 refused[reason] = refused.get(reason, 0) + 1
