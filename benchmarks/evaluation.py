@@ -11,11 +11,10 @@ import numpy as np
 
 from scanside.benchmarks.tables import StageFigures
 from scanside.runtime.engines import Engine
-from scanside.runtime.progress import task
 from scanside.train.bank import phantom_slices
-from scanside.train.heldout import enhance_case, make_cases
+from scanside.train.heldout import enhance_cases, make_cases, qualities
 from scanside.train.images import read_folders
-from scanside.train.measure import Case, Image, Quality, mean_quality, quality
+from scanside.train.measure import Case, Image, mean_quality
 from scanside.train.recipes import Recipe
 
 REAL_SERIES = "ct_ge_hispeed_dual"
@@ -55,25 +54,13 @@ def find_cases(recipe: Recipe) -> Evaluation:
 
 def run_stages(stages: Mapping[str, Engine], cases: Sequence[Case]) -> Pictures:
     """Every case through every stage; "noisy" is the input itself."""
-    pictures: Pictures = {"noisy": [case.noisy for case in cases]}
-    with task("Enhancing the test slices", len(stages) * len(cases)) as progress:
-        for name, engine in stages.items():
-            pictures[name] = []
-            for case in cases:
-                pictures[name].append(enhance_case(engine, case))
-                progress.advance(note=name)
-    return pictures
+    noisy = [case.noisy for case in cases]
+    return {"noisy": noisy, **enhance_cases(stages, cases, "Enhancing the test slices")}
 
 
 def judge_pictures(pictures: Pictures, cases: Sequence[Case]) -> dict[str, StageFigures]:
     """Mean PSNR and SSIM of every stage, and its gain over the noisy input: mean and worst."""
-    found: dict[str, list[Quality]] = {
-        name: [
-            quality(image, case.clean, case.inside)
-            for image, case in zip(images, cases, strict=True)
-        ]
-        for name, images in pictures.items()
-    }
+    found = {name: qualities(images, cases) for name, images in pictures.items()}
     noisy = found["noisy"]
     result = {}
     for name, figures in found.items():

@@ -42,14 +42,12 @@ def measure_latency(
     if run is not None:
         for name, network in _eager_networks(run).items():
             calls[name] = partial(network, image)
+        floats = export_onnx(fuse_batch_norm(load_float(run, CONTROL)), bundle.manifest.multiple_of)
+        for name in available_engines():
+            calls[f"{name}, float, pruned"] = partial(load_network(floats, name, threads), image)
     for name in available_engines():
-        if run is not None:
-            floats = fuse_batch_norm(load_float(run, CONTROL))
-            exported = export_onnx(floats, bundle.manifest.multiple_of)
-            calls[f"{name}, float, pruned"] = partial(load_network(exported, name, threads), image)
-        served = load_network(model, name, threads)
         engine = cpu_engine(bundle.manifest, model, name, threads)
-        calls[f"{name}, INT8"] = partial(served, image)
+        calls[f"{name}, INT8"] = partial(load_network(model, name, threads), image)
         calls[f"{name}, INT8, {WHOLE_FRAME}"] = partial(engine.run, frame, [golden.facts])
     before = torch.get_num_threads()
     torch.set_num_threads(threads)

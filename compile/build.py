@@ -11,7 +11,7 @@ import msgspec
 
 from scanside.compile import gate
 from scanside.compile.export import check_parity, export_onnx
-from scanside.compile.gate import DRIFT_LIMIT_DB, Verdict, insist, judge
+from scanside.compile.gate import Verdict, insist, judge
 from scanside.compile.golden import golden_frames, golden_inputs
 from scanside.compile.pack import write_bundle
 from scanside.compile.tolerance import prove_sharp, set_tolerance, spread
@@ -78,7 +78,7 @@ def compile_run(folder: Path, out: Path, say: Say, *, force: bool = False) -> Bu
     inputs = golden_inputs(draft.modality[0], draft.sizes, SEED)
     frames = golden_frames(reference, inputs)
     honest = [spread(engine, frames) for engine in candidates.values()]
-    tolerance = set_tolerance(honest, verdict.engines[gate.CONTROL].psnr, DRIFT_LIMIT_DB)
+    tolerance = set_tolerance(honest, verdict.engines[gate.CONTROL].psnr, verdict.limit_db)
     refused = prove_sharp(draft, model, frames, tolerance)
 
     levels = ", ".join(f"{sigma:g}" for sigma in config.recipe.heldout_sigma_hu)
@@ -132,6 +132,6 @@ def _acceptance(verdict: Verdict, data: str) -> Acceptance:
         data=data,
         data_range=verdict.data_range_hu,
         unit="HU",
-        drift_limit_db=DRIFT_LIMIT_DB,
+        drift_limit_db=verdict.limit_db,
         figures={name: round(value, 4) for name, value in figures.items()},
     )

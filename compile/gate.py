@@ -13,9 +13,8 @@ import numpy as np
 
 from scanside.runtime.engines import Engine
 from scanside.runtime.errors import GateError
-from scanside.runtime.progress import task
-from scanside.train.heldout import enhance_case
-from scanside.train.measure import CT_RANGE, Case, Image, Quality, mean_quality, psnr, quality
+from scanside.train.heldout import enhance_cases, qualities
+from scanside.train.measure import CT_RANGE, Case, mean_quality, psnr
 
 DRIFT_LIMIT_DB = 0.1
 CONTROL = "float control"
@@ -52,24 +51,19 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
 
 def judge(control: Engine, candidates: Mapping[str, Engine], cases: Sequence[Case]) -> Verdict:
     """Measure candidates (name -> engine) against the control. Does not refuse: see `insist`."""
-    noisy = mean_quality([quality(case.noisy, case.clean, case.inside) for case in cases])
+    noisy = mean_quality(qualities([case.noisy for case in cases], cases))
     engines = {CONTROL: control, **candidates}
-    images: dict[str, list[Image]] = {}
-    with task("Measuring INT8 against float", len(engines) * len(cases)) as progress:
-        for name, engine in engines.items():
-            images[name] = []
-            for case in cases:
-                images[name].append(enhance_case(engine, case))
-                progress.advance(note=name)
-    reference = _qualities(images[CONTROL], cases)
+    images = enhance_cases(engines, cases, "Measuring INT8 against float")
+    measured = {name: qualities(results, cases) for name, results in images.items()}
+    reference = measured[CONTROL]
+    base = mean_quality(reference)
     figures = {}
-    for name, results in images.items():
-        found = _qualities(results, cases)
-        mean, base = mean_quality(found), mean_quality(reference)
+    for name, found in measured.items():
+        mean = mean_quality(found)
         drifts = [ours.psnr - theirs.psnr for ours, theirs in zip(found, reference, strict=True)]
         against = [
             psnr(ours, theirs, case.inside)
-            for ours, theirs, case in zip(results, images[CONTROL], cases, strict=True)
+            for ours, theirs, case in zip(images[name], images[CONTROL], cases, strict=True)
         ]
         figures[name] = Figure(
             psnr=mean.psnr,
@@ -109,9 +103,3 @@ def insist(verdict: Verdict) -> None:
                     next_step="train longer (--steps), raise qat_fraction or lower qat_rate in the "
                     "recipe, or prune less (mac_budget)",
                 )
-
-
-def _qualities(images: Sequence[Image], cases: Sequence[Case]) -> list[Quality]:
-    return [
-        quality(image, case.clean, case.inside) for image, case in zip(images, cases, strict=True)
-    ]

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import os
-import secrets
 from collections.abc import Mapping
 from pathlib import Path
 
 import msgspec
 
 from scanside.runtime.bundle import MANIFEST, SIGNATURE, Bundle, member_order
+from scanside.runtime.files import replace_file
 from scanside.runtime.manifest import Manifest, Member
 from scanside.runtime.stored_zip import write_members
 
@@ -30,25 +29,7 @@ def write_bundle(path: Path, manifest: Manifest, members: Mapping[str, bytes]) -
     }
     contents = {**members, MANIFEST: msgspec.structs.replace(manifest, members=listed).encode()}
     ordered = [(name, contents[name]) for name in sorted(contents, key=member_order)]
-    unfinished = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-    try:
-        with unfinished.open("xb") as stream:
-            write_members(stream, ordered)
-            stream.flush()
-            os.fsync(stream.fileno())
-        bundle = Bundle.open(unfinished)
-        unfinished.replace(path)
-    except BaseException:
-        unfinished.unlink(missing_ok=True)
-        raise
-    _sync_folder(path.parent)
-    return bundle
-
-
-def _sync_folder(folder: Path) -> None:
-    """Make the rename itself survive a power cut."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    with replace_file(path) as stream:
+        write_members(stream, ordered)
+        stream.flush()
+        return Bundle.open(Path(stream.name))

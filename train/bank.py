@@ -18,9 +18,9 @@ import torch
 from torch import Tensor
 
 from scanside.runtime.errors import RunFolderError
+from scanside.runtime.files import replace_file
 from scanside.runtime.intensity import window_range
 from scanside.runtime.progress import task
-from scanside.train.files import replace_file
 from scanside.train.images import Slice
 from scanside.train.lowdose import field_of_view, noise_at
 from scanside.train.phantoms import phantom

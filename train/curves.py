@@ -8,7 +8,7 @@ import msgspec
 import numpy as np
 from matplotlib.figure import Figure
 
-from scanside.train.files import replace_file
+from scanside.runtime.files import replace_file
 from scanside.train.fit import Step
 
 WINDOW = 50

@@ -13,9 +13,9 @@ from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from scanside.runtime.errors import TrainingError
+from scanside.runtime.files import replace_file
 from scanside.runtime.progress import task
 from scanside.train.bank import Batch, Sampler
-from scanside.train.files import replace_file
 
 WARM_UP = 50
 CHECKPOINT_EVERY = 200

@@ -13,9 +13,9 @@ import torch
 
 from scanside.runtime.engines import Engine
 from scanside.runtime.errors import RunFolderError
+from scanside.runtime.files import replace_file
 from scanside.runtime.frame import FrameFacts
 from scanside.runtime.progress import task
-from scanside.train.files import replace_file
 from scanside.train.images import Slice
 from scanside.train.lowdose import field_of_view, noise_at
 from scanside.train.measure import Case, Image, Quality, quality
@@ -67,9 +67,25 @@ def enhance_case(engine: Engine, case: Case) -> Image:
     return enhanced
 
 
-def engine_quality(engine: Engine, cases: Sequence[Case]) -> list[Quality]:
-    """PSNR and SSIM against the clean slice for each case, through the device's intensity map."""
-    return [quality(enhance_case(engine, case), case.clean, case.inside) for case in cases]
+def enhance_cases(
+    engines: Mapping[str, Engine], cases: Sequence[Case], title: str
+) -> dict[str, list[Image]]:
+    """Every case through every engine, by the engine's name; progress is shown under `title`."""
+    images: dict[str, list[Image]] = {}
+    with task(title, len(engines) * len(cases)) as progress:
+        for name, engine in engines.items():
+            images[name] = []
+            for case in cases:
+                images[name].append(enhance_case(engine, case))
+                progress.advance(note=name)
+    return images
+
+
+def qualities(images: Sequence[Image], cases: Sequence[Case]) -> list[Quality]:
+    """PSNR and SSIM of each image against its case's clean slice."""
+    return [
+        quality(image, case.clean, case.inside) for image, case in zip(images, cases, strict=True)
+    ]
 
 
 def save_cases(path: Path, cases: Sequence[Case]) -> None:

@@ -26,7 +26,7 @@ import torch
 from torch import Tensor
 
 from scanside.runtime.errors import RunFolderError
-from scanside.train.files import replace_file
+from scanside.runtime.files import replace_file
 from scanside.train.recipes import Recipe
 
 _T = TypeVar("_T")

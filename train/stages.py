@@ -20,10 +20,16 @@ from scanside.runtime.manifest import Manifest
 from scanside.train import bank, run
 from scanside.train.curves import plot_curves
 from scanside.train.fit import Stage, fit, save_state
-from scanside.train.heldout import engine_quality, load_cases, make_cases, save_cases
+from scanside.train.heldout import (
+    enhance_cases,
+    load_cases,
+    make_cases,
+    qualities,
+    save_cases,
+)
 from scanside.train.images import Slice, bundled_ct, read_folders, split_by_patient
 from scanside.train.manifest import draft_manifest
-from scanside.train.measure import Case, mean_quality, quality
+from scanside.train.measure import Case, mean_quality
 from scanside.train.prune import macs, prune
 from scanside.train.qat import Frozen, as_network, convert, prepare
 from scanside.train.recipes import Recipe
@@ -144,13 +150,14 @@ def eager_engine(model: nn.Module, manifest: Manifest) -> CpuEngine:
 
 
 def _summarise(recipe: Recipe, folder: Run, cases: Sequence[Case], say: Say) -> Summary:
-    noisy = mean_quality([quality(case.noisy, case.clean, case.inside) for case in cases])
+    noisy = mean_quality(qualities([case.noisy for case in cases], cases))
     stages = {}
     for stage in run.STAGES:
         model = load_quantised(folder) if stage == QAT else load_float(folder, stage)
         shape = load_float(folder, PRUNED if stage == QAT else stage)
         engine = eager_engine(model, draft_manifest(recipe, shape))
-        mean = mean_quality(engine_quality(engine, cases))
+        images = enhance_cases({stage: engine}, cases, f"Measuring {stage}")[stage]
+        mean = mean_quality(qualities(images, cases))
         stages[stage] = StageSummary(psnr=mean.psnr, ssim=mean.ssim, macs=macs(shape))
         say(f"{stage}: {mean.psnr:.2f} dB, SSIM {mean.ssim:.4f} (noisy {noisy.psnr:.2f} dB)")
     return Summary(noisy_psnr=noisy.psnr, noisy_ssim=noisy.ssim, stages=stages)

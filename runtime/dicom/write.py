@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import uuid
 from importlib.metadata import version
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from pydicom.uid import ExplicitVRLittleEndian
 from scanside.runtime.dicom.provenance import IMPLEMENTATION_CLASS_UID
 from scanside.runtime.dicom.quiet import quiet
 from scanside.runtime.errors import ImageError, OutputExistsError
+from scanside.runtime.files import replace_file
 
 
 def write_image(dataset: Dataset, destination: Path, *, overwrite: bool = False) -> None:
@@ -24,19 +24,11 @@ def write_image(dataset: Dataset, destination: Path, *, overwrite: bool = False)
     """
     if not overwrite:
         refuse_existing(destination)
-    temporary = destination.with_name(f".{uuid.uuid4().hex}.part")
     try:
         destination.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            with temporary.open("xb") as stream, quiet():
-                dataset.file_meta = _file_meta(dataset)
-                pydicom.dcmwrite(stream, dataset, enforce_file_format=True)
-                stream.flush()
-                os.fsync(stream.fileno())
-            temporary.replace(destination)
-        finally:
-            temporary.unlink(missing_ok=True)
-        _sync_folder(destination.parent)
+        with replace_file(destination) as stream, quiet():
+            dataset.file_meta = _file_meta(dataset)
+            pydicom.dcmwrite(stream, dataset, enforce_file_format=True)
     except OSError as error:
         raise ImageError(
             f"the result cannot be written: {error.strerror or 'input/output error'}",
@@ -63,11 +55,3 @@ def _file_meta(dataset: Dataset) -> FileMetaDataset:
     meta.ImplementationClassUID = IMPLEMENTATION_CLASS_UID
     meta.ImplementationVersionName = f"SCANSIDE_{version('scanside')}"[:16]
     return meta
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
