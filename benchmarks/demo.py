@@ -28,7 +28,7 @@ from scanside.runtime.engines.cpu import device_name, usable_threads
 from scanside.runtime.errors import ScansideError
 from scanside.runtime.wire import Outcome
 from scanside.train.heldout import case_facts
-from scanside.train.measure import Image
+from scanside.train.metrics.quality import Image
 from scanside.train.recipes import Recipe
 from scanside.train.run import CONTROL, FLOAT, PRUNED, Run
 from scanside.train.stages import eager_engine, load_float, train_recipe

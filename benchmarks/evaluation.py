@@ -14,7 +14,7 @@ from scanside.runtime.engines import Engine
 from scanside.train.bank import phantom_slices
 from scanside.train.heldout import enhance_cases, make_cases, qualities
 from scanside.train.images import read_folders
-from scanside.train.measure import Case, Image, mean_quality
+from scanside.train.metrics.quality import Case, Image, mean_quality
 from scanside.train.recipes import Recipe
 
 REAL_SERIES = "ct_ge_hispeed_dual"

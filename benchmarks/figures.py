@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from scanside.benchmarks.evaluation import Pictures
 from scanside.benchmarks.interleave import Latency
 from scanside.benchmarks.tables import StageFigures
-from scanside.train.measure import Case
+from scanside.train.metrics.quality import Case
 
 LEVEL, WIDTH = 40.0, 400.0  # soft tissue
 DIFFERENCE = 100.0

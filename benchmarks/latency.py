@@ -13,10 +13,10 @@ from scanside.compile.export import export_onnx
 from scanside.runtime.bundle import CPU_MODEL, GOLDEN, Bundle
 from scanside.runtime.engines.choose import available_engines, cpu_engine, load_network
 from scanside.runtime.golden import decode_golden
+from scanside.train.models.unet import UNet, fuse_batch_norm
 from scanside.train.qat import as_network
 from scanside.train.run import CONTROL, FLOAT, Run
 from scanside.train.stages import load_float
-from scanside.train.unet import UNet, fuse_batch_norm
 
 BASELINE = "PyTorch eager, float, unpruned, channels last"
 WHOLE_FRAME = "whole frame"

@@ -14,7 +14,7 @@ import numpy as np
 from scanside.runtime.engines import Engine
 from scanside.runtime.errors import GateError
 from scanside.train.heldout import enhance_cases, qualities
-from scanside.train.measure import CT_RANGE, Case, mean_quality, psnr
+from scanside.train.metrics.quality import CT_RANGE, Case, mean_quality, psnr
 
 DRIFT_LIMIT_DB = 0.1
 CONTROL = "float control"

@@ -25,7 +25,7 @@ from scanside.runtime.golden import (
 )
 from scanside.runtime.manifest import Manifest, Tolerance
 from scanside.runtime.tiling import Float, Network
-from scanside.train.measure import CT_RANGE
+from scanside.train.metrics.quality import CT_RANGE
 
 ROOM = 2.0
 """An engine may differ twice as much as the worst one measured, and a few HU at least."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 
 from scanside.runtime.manifest import Window
+from scanside.train.models.unet import UNet
 from scanside.train.recipes import LowDose, Recipe
-from scanside.train.unet import UNet
 
 TINY = Recipe(
     name="tiny-ct",

@@ -21,9 +21,9 @@ from scanside.runtime.errors import RunFolderError
 from scanside.runtime.files import replace_file
 from scanside.runtime.intensity import window_range
 from scanside.runtime.progress import task
+from scanside.train.degradations.lowdose import field_of_view, noise_at
 from scanside.train.images import Slice
-from scanside.train.lowdose import field_of_view, noise_at
-from scanside.train.phantoms import phantom
+from scanside.train.phantoms.ct import phantom
 from scanside.train.recipes import Recipe
 
 BODY_HU = -900.0

@@ -16,9 +16,9 @@ from scanside.runtime.errors import RunFolderError
 from scanside.runtime.files import replace_file
 from scanside.runtime.frame import FrameFacts
 from scanside.runtime.progress import task
+from scanside.train.degradations.lowdose import field_of_view, noise_at
 from scanside.train.images import Slice
-from scanside.train.lowdose import field_of_view, noise_at
-from scanside.train.measure import Case, Image, Quality, quality
+from scanside.train.metrics.quality import Case, Image, Quality, quality
 
 VIEWS = 360  # twice the training's: the noise under test is the finer simulation
 CUTOFF = 0.5

@@ -5,8 +5,8 @@ from __future__ import annotations
 from importlib.metadata import version
 
 from scanside.runtime.manifest import Manifest, Provenance, Sizes, Tolerance
+from scanside.train.models.unet import UNet
 from scanside.train.recipes import Recipe
-from scanside.train.unet import UNet
 
 TILE = 1024
 

@@ -14,7 +14,7 @@ import torch_pruning as tp
 from torch import nn
 
 from scanside.runtime.errors import TrainingError
-from scanside.train.unet import UNet
+from scanside.train.models.unet import UNet
 
 ROUND_TO = 4
 """Channels. Multiples of 8 were up to 10% faster on a CPU, but the narrow layers then come in steps

@@ -24,7 +24,7 @@ from torchao.quantization.pt2e.quantizer import (
     SharedQuantizationSpec,
 )
 
-from scanside.train.unet import UNet, fuse_batch_norm
+from scanside.train.models.unet import UNet, fuse_batch_norm
 
 EPS = 2**-20
 FREEZE_AT = 0.5

@@ -29,12 +29,12 @@ from scanside.train.heldout import (
 )
 from scanside.train.images import Slice, bundled_ct, read_folders, split_by_patient
 from scanside.train.manifest import draft_manifest
-from scanside.train.measure import Case, mean_quality
+from scanside.train.metrics.quality import Case, mean_quality
+from scanside.train.models.unet import UNet, fuse_batch_norm
 from scanside.train.prune import macs, prune
 from scanside.train.qat import Frozen, as_network, convert, prepare
 from scanside.train.recipes import Recipe
 from scanside.train.run import CONTROL, FLOAT, PRUNED, QAT, Config, Run, StageSummary, Summary
-from scanside.train.unet import UNet, fuse_batch_norm
 
 TRAINING, HELD_OUT = 0, 1  # streams of phantoms
 Say = Callable[[str], None]

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from scanside.benchmarks.evaluation import find_cases, judge_pictures
-from scanside.train.measure import Case
+from scanside.train.metrics.quality import Case
 from tiny import TINY
 
 

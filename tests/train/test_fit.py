@@ -7,8 +7,8 @@ from scanside.runtime.errors import TrainingError
 from scanside.train import fit as fitting
 from scanside.train.bank import Sampler, make_bank, phantom_slices
 from scanside.train.fit import Stage, fit, rate_at
+from scanside.train.models.unet import UNet
 from scanside.train.qat import Frozen, prepare
-from scanside.train.unet import UNet
 from tiny import TINY
 
 

@@ -4,8 +4,8 @@ import pytest
 import torch
 import torchao.quantization.pt2e as pt2e
 
+from scanside.train.models.unet import UNet, fuse_batch_norm
 from scanside.train.qat import convert, freeze_ranges, prepare
-from scanside.train.unet import UNet, fuse_batch_norm
 from tiny import trained_looking
 
 

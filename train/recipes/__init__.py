@@ -12,7 +12,7 @@ from scanside.runtime.manifest import Window
 
 
 class LowDose(msgspec.Struct, frozen=True, kw_only=True):
-    """How clean CT becomes low-dose CT (scanside.train.lowdose); ranges are drawn from evenly.
+    """How clean CT becomes low-dose CT (scanside.train.degradations.lowdose); ranges are drawn from evenly.
 
     sigma_hu: standard deviation in soft tissue. cutoff: of the reconstruction kernel, cycles per
     pixel. pixel_mm: of the phantoms; an image file brings its own. views: per half turn.

@@ -4,7 +4,13 @@ import numpy as np
 import pytest
 import torch
 
-from scanside.train.lowdose import counts, field_of_view, noise_at, noise_fields, soft_tissue
+from scanside.train.degradations.lowdose import (
+    counts,
+    field_of_view,
+    noise_at,
+    noise_fields,
+    soft_tissue,
+)
 
 N = 128
 

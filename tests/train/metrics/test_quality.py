@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from scanside.train.measure import psnr, ssim
+from scanside.train.metrics.quality import psnr, ssim
 
 RNG = np.random.default_rng(0)
 INSIDE = np.ones((48, 48), bool)

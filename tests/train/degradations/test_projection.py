@@ -4,7 +4,11 @@ import numpy as np
 import pytest
 import torch
 
-from scanside.train.projection import filtered_back_projection, forward_project, ramp_response
+from scanside.train.degradations.projection import (
+    filtered_back_projection,
+    forward_project,
+    ramp_response,
+)
 
 
 def disc(n: int, radius: float, row: float = 0.0, column: float = 0.0) -> torch.Tensor:

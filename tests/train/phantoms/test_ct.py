@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from scanside.train.phantoms import phantoms
+from scanside.train.phantoms.ct import phantoms
 
 
 def test_equal_seeds_give_equal_phantoms_and_others_do_not():

@@ -3,8 +3,8 @@
 import pytest
 import torch
 
+from scanside.train.models.unet import UNet, fuse_batch_norm
 from scanside.train.prune import macs, prune
-from scanside.train.unet import UNet, fuse_batch_norm
 from tiny import trained_looking
 
 

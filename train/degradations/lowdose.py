@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from scanside.train.projection import filtered_back_projection, forward_project
+from scanside.train.degradations.projection import filtered_back_projection, forward_project
 
 MU_WATER = 0.0192
 """Linear attenuation of water at about 70 keV, per mm (NIST XCOM)."""

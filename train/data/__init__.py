@@ -1,0 +1,1 @@
+"""Images to train on: DICOM, NIfTI, PNG and JPEG -> slices, split by patient."""

@@ -1,0 +1,1 @@
+"""Degradations as physics: how a clean image becomes what a cheaper acquisition would give."""

@@ -1,0 +1,1 @@
+"""Randomised phantoms: training images with nothing to download."""
