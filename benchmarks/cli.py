@@ -60,7 +60,7 @@ def latency(bundle: Path, run: Path | None, side: int, threads: int | None, roun
 @click.option(
     "--steps",
     type=click.IntRange(min=10),
-    default=1500,
+    default=2000,
     show_default=True,
     help="Length of training.",
 )
@@ -75,7 +75,6 @@ def demo(out: Path, steps: int) -> None:
     """
     from scanside.benchmarks.demo import run_demo
     from scanside.train.recipes import load_recipe
-    from scanside.train.stages import shorten
 
-    recipe = shorten(load_recipe("denoise-ct"), steps, None)
+    recipe = load_recipe("quick-ct").changed(steps=steps)
     run_demo(recipe, out, lambda line: click.echo(line, err=True))

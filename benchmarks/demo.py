@@ -27,9 +27,8 @@ from scanside.runtime.engines.choose import open_engine
 from scanside.runtime.engines.cpu import device_name, usable_threads
 from scanside.runtime.errors import ScansideError
 from scanside.runtime.wire import Outcome
-from scanside.train.heldout import case_facts
-from scanside.train.metrics.quality import Image
-from scanside.train.recipes import Recipe
+from scanside.train.metrics.case import Image
+from scanside.train.recipe import Recipe
 from scanside.train.run import CONTROL, FLOAT, PRUNED, Run
 from scanside.train.stages import eager_engine, load_float, train_recipe
 
@@ -111,7 +110,7 @@ def _stages(run: Run, bundle: Bundle) -> tuple[dict[str, Engine], Engine]:
 
 def _stream(bundle: Path, engine: str, evaluation: Evaluation) -> list[Image]:
     """The noisy slices through a daemon in its own process, one result for each."""
-    frames = [(case.noisy, case_facts(case)) for case in evaluation.cases]
+    frames = [(case.degraded, case.facts) for case in evaluation.cases]
     with serving(bundle, "--engine", engine, "--allow-unsigned") as url, Client(url) as client:
         results = list(client.stream(frames))
     for result in results:

@@ -12,10 +12,11 @@ import numpy as np
 from scanside.benchmarks.tables import StageFigures
 from scanside.runtime.engines import Engine
 from scanside.train.bank import phantom_slices
+from scanside.train.data.folders import read_folders
 from scanside.train.heldout import enhance_cases, make_cases, qualities
-from scanside.train.images import read_folders
-from scanside.train.metrics.quality import Case, Image, mean_quality
-from scanside.train.recipes import Recipe
+from scanside.train.metrics.case import Case, Image
+from scanside.train.metrics.quality import mean_quality
+from scanside.train.recipe import Recipe
 
 REAL_SERIES = "ct_ge_hispeed_dual"
 UNSEEN = 4  # a stream of phantoms that neither training nor the gate draws from
@@ -49,12 +50,12 @@ def find_cases(recipe: Recipe) -> Evaluation:
             f"{len(slices)} phantoms that training did not see (no {REAL_SERIES} in SCANSIDE_DATA)"
         )
     words = f"{data}, simulated low-dose noise of {SIGMA_HU:g} HU in soft tissue"
-    return Evaluation(words, folder.is_dir(), make_cases(slices, [SIGMA_HU], SEED))
+    return Evaluation(words, folder.is_dir(), make_cases(recipe, slices, [SIGMA_HU], SEED))
 
 
 def run_stages(stages: Mapping[str, Engine], cases: Sequence[Case]) -> Pictures:
     """Every case through every stage; "noisy" is the input itself."""
-    noisy = [case.noisy for case in cases]
+    noisy: list[Image] = [case.degraded for case in cases]
     return {"noisy": noisy, **enhance_cases(stages, cases, "Enhancing the test slices")}
 
 

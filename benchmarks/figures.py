@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from scanside.benchmarks.evaluation import Pictures
 from scanside.benchmarks.interleave import Latency
 from scanside.benchmarks.tables import StageFigures
-from scanside.train.metrics.quality import Case
+from scanside.train.metrics.case import Case
 
 LEVEL, WIDTH = 40.0, 400.0  # soft tissue
 DIFFERENCE = 100.0
@@ -29,8 +29,8 @@ def comparison(case: Case, pictures: Pictures, shown: str, index: int) -> str:
     noisy, enhanced = pictures["noisy"][index], pictures[shown][index]
     window = {"cmap": "gray", "vmin": LEVEL - WIDTH / 2, "vmax": LEVEL + WIDTH / 2}
     around = {"cmap": "gray", "vmin": -DIFFERENCE, "vmax": DIFFERENCE}
-    removed = noisy.astype(np.float32) - enhanced
-    left = np.where(case.inside, enhanced.astype(np.float32) - case.clean, 0)
+    removed = noisy.astype(np.float32) - enhanced.astype(np.float32)
+    left = np.where(case.inside, enhanced.astype(np.float32) - case.clean.astype(np.float32), 0)
     panels = (
         ("noisy", noisy, window),
         ("enhanced", enhanced, window),

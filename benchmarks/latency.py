@@ -13,7 +13,8 @@ from scanside.compile.export import export_onnx
 from scanside.runtime.bundle import CPU_MODEL, GOLDEN, Bundle
 from scanside.runtime.engines.choose import available_engines, cpu_engine, load_network
 from scanside.runtime.golden import decode_golden
-from scanside.train.models.unet import UNet, fuse_batch_norm
+from scanside.train.models import fuse_batch_norm
+from scanside.train.models.network import Network
 from scanside.train.qat import as_network
 from scanside.train.run import CONTROL, FLOAT, Run
 from scanside.train.stages import load_float
@@ -66,7 +67,7 @@ def _eager_networks(run: Run) -> dict[str, Callable[[object], object]]:
     }
 
 
-def _channels_last(model: UNet) -> UNet:
+def _channels_last(model: Network) -> Network:
     """A copy whose weights lie channels last; PyTorch then keeps to that layout throughout."""
     copied = fuse_batch_norm(model)
     for weight in copied.parameters():

@@ -14,7 +14,7 @@ from scanside.benchmarks.interleave import Latency
 from scanside.benchmarks.tables import StageFigures
 from scanside.runtime.engines.cpu import device_name
 from scanside.runtime.files import replace_file
-from scanside.train.recipes import Recipe
+from scanside.train.recipe import Recipe
 from scanside.train.run import Summary
 
 

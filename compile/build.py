@@ -12,7 +12,7 @@ import msgspec
 from scanside.compile import gate
 from scanside.compile.export import check_parity, export_onnx
 from scanside.compile.gate import Verdict, insist, judge
-from scanside.compile.golden import golden_frames, golden_inputs
+from scanside.compile.golden import golden_frames, golden_inputs, golden_range
 from scanside.compile.pack import write_bundle
 from scanside.compile.tolerance import prove_sharp, set_tolerance, spread
 from scanside.compile.twin import cpu_twin
@@ -25,6 +25,7 @@ from scanside.runtime.manifest import Acceptance, Manifest
 from scanside.train.heldout import load_cases
 from scanside.train.manifest import draft_manifest
 from scanside.train.run import CONTROL, PRUNED, Run, Summary
+from scanside.train.simulators import simulator_of
 from scanside.train.stages import eager_engine, load_float, load_quantised
 
 Say = Callable[[str], None]
@@ -70,19 +71,23 @@ def compile_run(folder: Path, out: Path, say: Say, *, force: bool = False) -> Bu
 
     say("measuring INT8 against its float control on held-out cases")
     candidates = _candidates(draft, model, twin)
-    verdict = judge(eager_engine(load_float(run, CONTROL), draft), candidates, cases)
+    unit = simulator_of(config.recipe).unit
+    verdict = judge(eager_engine(load_float(run, CONTROL), draft), candidates, cases, unit)
     insist(verdict)
 
     say("making golden frames and proving that they catch broken networks")
     reference = candidates[MODEL]
     inputs = golden_inputs(draft.modality[0], draft.sizes, SEED)
     frames = golden_frames(reference, inputs)
-    honest = [spread(engine, frames) for engine in candidates.values()]
-    tolerance = set_tolerance(honest, verdict.engines[gate.CONTROL].psnr, verdict.limit_db)
+    data_range = golden_range(draft.modality[0])
+    honest = [spread(engine, frames, data_range) for engine in candidates.values()]
+    control_psnr = verdict.engines[gate.CONTROL].psnr
+    tolerance = set_tolerance(honest, control_psnr, verdict.limit_db, data_range)
     refused = prove_sharp(draft, model, frames, tolerance)
 
-    levels = ", ".join(f"{sigma:g}" for sigma in config.recipe.heldout_sigma_hu)
-    data = f"{len(cases)} held-out cases with {levels} HU of simulated noise"
+    levels = ", ".join(f"{level:g}" for level in config.recipe.heldout_levels)
+    kind = type(config.recipe.degradation).__struct_config__.tag
+    data = f"{len(cases)} held-out cases, simulated {kind} of {levels} {unit}"
     report = Report(
         machine=device_name(),
         threads=usable_threads(),
@@ -122,16 +127,16 @@ def _candidates(draft: Manifest, model: bytes, twin: bytes) -> dict[str, CpuEngi
 
 
 def _acceptance(verdict: Verdict, data: str) -> Acceptance:
-    figures = {"noisy psnr": verdict.noisy_psnr}
+    figures = {"untouched psnr": verdict.base_psnr}
     for name, figure in verdict.engines.items():
         figures[f"{name} psnr"] = figure.psnr
         figures[f"{name} drift"] = figure.drift
         for level, drift in figure.drift_at.items():
-            figures[f"{name} drift at {level} HU"] = drift
+            figures[f"{name} drift at {level} {verdict.level_unit}"] = drift
     return Acceptance(
         data=data,
-        data_range=verdict.data_range_hu,
-        unit="HU",
+        data_range=verdict.data_range,
+        unit=verdict.unit,
         drift_limit_db=verdict.limit_db,
         figures={name: round(value, 4) for name, value in figures.items()},
     )

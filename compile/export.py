@@ -28,7 +28,8 @@ PATCH = 16
 
 
 def export_onnx(model: nn.Module, multiple_of: int) -> bytes:
-    """ONNX bytes of a float or Q/DQ model: `image` (N, 1, H, W) -> `residual`, all dynamic.
+    """ONNX bytes of a float or Q/DQ model: `image` (N, 1, H, W) -> `residual`, as large or twice as
+    large, all dynamic.
 
     Source paths that the exporter notes on every node are removed: a bundle says nothing of the
     machine it was made on.

@@ -23,15 +23,26 @@ _AIR, _FAT, _SOFT, _LUNG, _BONE, _METAL = -1000.0, -90.0, 45.0, -820.0, 900.0, 3
 _NOISE_HU = 30.0
 _PADDING = -2000
 _OVERLAY = 0x5000  # bits 12 and 14
+_BITS = 12
 _OVER_TILE = 33
 _STRIP = 48
+
+
+def golden_range(modality: str) -> float:
+    """What PSNR on golden frames is over, in modality units: 4095 HU of CT; else what bone is
+    stored as, half of the bits."""
+    return 4095.0 if modality == "CT" else float((1 << _bits(modality)) // 2 - 1)
+
+
+def _bits(modality: str) -> int:
+    return 8 if modality == "US" else _BITS
 
 
 def golden_inputs(modality: str, sizes: Sizes, seed: int) -> list[GoldenInput]:
     """(words (R, C), facts) of frames that cover what engines get wrong.
 
-    In this order: signed 16 bits; unsigned 12 bits with an intercept, longer than a tile; unsigned
-    MONOCHROME1; padding around a round field of view; overlay bits above 12 stored ones; a frame
+    In this order: signed 16 bits (12 outside CT, 8 for ultrasound; so the others); unsigned 12 bits
+    with an intercept, longer than a tile; unsigned MONOCHROME1; padding around a round field of view; overlay bits above 12 stored ones; a frame
     smaller than any kernel; a constant. All but the last hold values on both sides of any
     soft-tissue window. Sides are odd; within `sizes`, and the frames small enough to ship.
     """
@@ -39,6 +50,7 @@ def golden_inputs(modality: str, sizes: Sizes, seed: int) -> list[GoldenInput]:
     # Stored values are positive outside CT, whatever their sign bit: MR, CR and US have no zero
     # inside their range.
     offset = -1024.0 if modality == "CT" else 0.0
+    bits = _bits(modality)
 
     def facts(bits: int, *, signed: bool, **more: object) -> FrameFacts:
         intercept = 0.0 if signed else offset
@@ -49,18 +61,19 @@ def golden_inputs(modality: str, sizes: Sizes, seed: int) -> list[GoldenInput]:
         side = (_within(rows, sizes), _within(columns, sizes))
         return _words(_anatomy(rng, *side), one), one
 
-    signed = frame(129, 167, facts(16, signed=True))
-    tiled = frame(sizes.tile + _OVER_TILE, _STRIP, facts(12, signed=False))
-    inverted = frame(99, 75, facts(12, signed=False, photometric="MONOCHROME1"))
-    padded, padded_facts = frame(101, 101, facts(16, signed=True, padding=(_PADDING, _PADDING)))
-    padded[_outside_circle(padded.shape)] = _PADDING
-    overlaid_words, overlaid_facts = frame(67, 53, facts(12, signed=False))
+    signed = frame(129, 167, facts(16 if modality == "CT" else bits, signed=True))
+    tiled = frame(sizes.tile + _OVER_TILE, _STRIP, facts(bits, signed=False))
+    inverted = frame(99, 75, facts(bits, signed=False, photometric="MONOCHROME1"))
+    padding = _PADDING if modality == "CT" else -(1 << (bits - 1))
+    padded, padded_facts = frame(101, 101, facts(16 if modality == "CT" else bits, signed=True, padding=(padding, padding)))
+    padded[_outside_circle(padded.shape)] = padding
+    overlaid_words, overlaid_facts = frame(67, 53, facts(bits, signed=False))
     overlaid = overlaid_words.astype(np.uint16)
     overlay = np.zeros(overlaid.shape, dtype=np.uint16)
     overlay[::3, ::2] = _OVERLAY
-    tiny = frame(5, 3, facts(12, signed=False))
-    constant_facts = facts(12, signed=False)
-    constant = np.full((_within(33, sizes), _within(47, sizes)), 1069, dtype=np.uint16)
+    tiny = frame(5, 3, facts(bits, signed=False))
+    constant_facts = facts(bits, signed=False)
+    constant = np.full((_within(33, sizes), _within(47, sizes)), 1069 % (1 << bits), np.uint16)
     return [
         signed,
         tiled,

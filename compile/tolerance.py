@@ -25,24 +25,27 @@ from scanside.runtime.golden import (
 )
 from scanside.runtime.manifest import Manifest, Tolerance
 from scanside.runtime.tiling import Float, Network
-from scanside.train.metrics.quality import CT_RANGE
 
 ROOM = 2.0
-"""An engine may differ twice as much as the worst one measured, and a few HU at least."""
-LEAST_LARGEST, LEAST_P999 = 4.0, 2.0
+"""An engine may differ twice as much as the worst one measured, and a little at least."""
+LEAST_LARGEST, LEAST_P999 = 4 / 4095, 2 / 4095
+"""Shares of the data range: 4 and 2 HU of CT."""
 
 
-def spread(engine: Engine, frames: Sequence[GoldenFrame]) -> GoldenReport:
-    """How far an engine is from the golden results, frame by frame."""
+def spread(engine: Engine, frames: Sequence[GoldenFrame], data_range: float) -> GoldenReport:
+    """How far an engine is from the golden results, frame by frame; PSNR over `data_range`."""
     figures = []
     for frame in frames:
         result = engine.run(frame.words[np.newaxis], [frame.facts])[0]
-        figures.append(golden_figures(result, frame, CT_RANGE))
+        figures.append(golden_figures(result, frame, data_range))
     return GoldenReport(tuple(figures))
 
 
 def set_tolerance(
-    honest: Sequence[GoldenReport], control_psnr: float, drift_limit_db: float
+    honest: Sequence[GoldenReport],
+    control_psnr: float,
+    drift_limit_db: float,
+    data_range: float,
 ) -> Tolerance:
     """Limits that all the honest engines keep.
 
@@ -59,10 +62,10 @@ def set_tolerance(
             next_step="train longer, so that activations keep within their ranges",
         )
     return Tolerance(
-        largest=max(LEAST_LARGEST, ROOM * max(one.largest for one in worst)),
-        p999=max(LEAST_P999, ROOM * max(one.p999 for one in worst)),
+        largest=max(LEAST_LARGEST * data_range, ROOM * max(one.largest for one in worst)),
+        p999=max(LEAST_P999 * data_range, ROOM * max(one.p999 for one in worst)),
         psnr_floor=floor,
-        data_range=CT_RANGE,
+        data_range=data_range,
     )
 
 
@@ -86,7 +89,7 @@ def prove_sharp(
     tried = 0
     for name, network in broken_networks(model):
         engine = CpuEngine(manifest, network, _spec(name, manifest))
-        if within(spread(engine, frames), tolerance):
+        if within(spread(engine, frames, tolerance.data_range), tolerance):
             raise CompileError(
                 f"the golden frames cannot tell the model from {name}",
                 next_step="train longer: a layer that changes nothing on them does no work, "

@@ -12,6 +12,7 @@ pixel values, and of a file only the name that the user typed or that a folder l
     │   ├── NoImagesError                   a folder holds nothing readable
     │   ├── UnreadableImageError            truncated, not DICOM, decoder failed
     │   ├── UnsupportedImageError           colour, mosaic, Modality LUT, no pixels ...
+    │   │   └── SeriesError                 slices missing, twice, or of several series
     │   └── OutputExistsError               the destination is there already
     ├── BundleError                     5   a .scanside file
     │   ├── BundleFormatError               truncated, not a bundle, hostile layout
@@ -30,6 +31,11 @@ pixel values, and of a file only the name that the user typed or that a folder l
     ├── RefusedFrameError               8   this model must not touch this frame
     ├── TrainingError                   9
     │   ├── UnknownRecipeError
+    │   ├── RecipeError                     a key or a value that a recipe cannot have
+    │   ├── EmptySplitError                 no patient is left to train on
+    │   ├── ArchitectureError               a checkpoint of another network
+    │   ├── LossError                       the loss is not finite
+    │   ├── OutOfMemoryError                with the patch that would fit
     │   └── RunFolderError                  not a run, unfinished, or of another configuration
     ├── GateError                       10  INT8 lost too much: no bundle is written
     ├── PartialError                    11  some of many inputs failed; the rest is done
@@ -83,6 +89,10 @@ class UnreadableImageError(ImageError):
 
 
 class UnsupportedImageError(ImageError):
+    pass
+
+
+class SeriesError(UnsupportedImageError):
     pass
 
 
@@ -161,6 +171,26 @@ class TrainingError(ScansideError):
 
 
 class UnknownRecipeError(TrainingError):
+    pass
+
+
+class RecipeError(TrainingError):
+    pass
+
+
+class EmptySplitError(TrainingError):
+    pass
+
+
+class ArchitectureError(TrainingError):
+    pass
+
+
+class LossError(TrainingError):
+    pass
+
+
+class OutOfMemoryError(TrainingError):
     pass
 
 

@@ -1,4 +1,4 @@
-"""A recipe small enough for a test, and a network that looks trained."""
+"""Recipes small enough for a test, and a network that looks trained."""
 
 from __future__ import annotations
 
@@ -6,25 +6,27 @@ import torch
 
 from scanside.runtime.manifest import Window
 from scanside.train.models.unet import UNet
-from scanside.train.recipes import LowDose, Recipe
+from scanside.train.recipe import LowDose, Recipe, UNetShape
 
 TINY = Recipe(
     name="tiny-ct",
     description="a U-Net for the tests",
     task="denoise",
     modality=("CT",),
-    window=Window(lower=-1000.0, upper=1000.0, margin=320.0),
-    noise=LowDose(sigma_hu=(30.0, 60.0), views=60, realisations=1),
+    phantom="ct",
+    intensity=Window(lower=-1000.0, upper=1000.0, margin=320.0),
+    degradation=LowDose(sigma_hu=(30.0, 60.0), views=60, realisations=1),
     serial=1,
     version="0.0.1",
-    widths=(16, 16),
+    network=UNetShape(widths=(16, 16)),
     phantoms=10,
     phantom_side=128,
     heldout_phantoms=3,
-    heldout_sigma_hu=(40.0, 60.0),
+    heldout_levels=(40.0, 60.0),
     crop=64,
     batch=4,
     steps=120,
+    least_speedup=0.0,  # of no interest here, and a test times nothing
     mac_budget=0.7,
     qat_fraction=0.4,
 )

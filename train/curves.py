@@ -2,39 +2,49 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
-import msgspec
 import numpy as np
+import numpy.typing as npt
 from matplotlib.figure import Figure
 
 from scanside.runtime.files import replace_file
-from scanside.train.fit import Step
+from scanside.train.journal import read_journal
 
 WINDOW = 50
 
 
 def plot_curves(folder: Path) -> None:
-    """Write FOLDER/curves.png from metrics.jsonl: the loss of every stage, smoothed over 50 steps.
-
-    A resumed stage repeats the steps after its last checkpoint: the last line of a step counts.
-    """
-    stages: dict[str, dict[int, float]] = {}
-    for line in (folder / "metrics.jsonl").read_bytes().splitlines():
-        try:
-            step = msgspec.json.decode(line, type=Step)
-        except msgspec.DecodeError:  # the last line before the power went
-            continue
-        stages.setdefault(step.stage, {})[step.step] = step.loss
-    figure = Figure(figsize=(7, 4), layout="constrained")
-    axes = figure.subplots()
-    for stage, losses in stages.items():
-        values = np.array([losses[step] for step in sorted(losses)])
-        window = min(WINDOW, len(values))
-        smooth = np.convolve(values, np.ones(window) / window, mode="valid")
-        axes.plot(np.arange(len(smooth)) + window, smooth, label=stage)
-    axes.set(xlabel="step", ylabel="loss (relative to the noise)", yscale="log", title="Training")
-    axes.grid(alpha=0.3)
-    axes.legend()
+    """Write FOLDER/curves.png from metrics.jsonl: the stages one after the other, the loss smoothed
+    over 50 steps and the learning rate below it. A discriminator's loss is dashed."""
+    figure = Figure(figsize=(7, 5.5), layout="constrained")
+    losses, rates = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
+    begin = 0
+    for index, (stage, steps) in enumerate(read_journal(folder).items()):
+        lines = [steps[number] for number in sorted(steps)]
+        at = begin + np.array([line.step for line in lines])
+        colour = f"C{index}"
+        smooth = _smooth([line.loss for line in lines])
+        losses.plot(at[-len(smooth) :], smooth, colour, label=stage)
+        duel = [line.discriminator for line in lines if line.discriminator is not None]
+        if duel:
+            smooth = _smooth(duel)
+            losses.plot(at[-len(smooth) :], smooth, colour, ls="--", label="discriminator")
+        rates.plot(at, [line.rate for line in lines], colour)
+        begin = int(at[-1]) + 1
+        for axes in (losses, rates):
+            axes.axvline(begin, color="0.6", lw=0.8, ls=":")
+    losses.set(ylabel="loss (relative to the error)", yscale="log", title="Training")
+    rates.set(xlabel="step", ylabel="learning rate")
+    for axes in (losses, rates):
+        axes.grid(alpha=0.3)
+    if begin:
+        losses.legend()
     with replace_file(folder / "curves.png") as stream:
         figure.savefig(stream, format="png", dpi=120)
+
+
+def _smooth(values: Sequence[float]) -> npt.NDArray[np.float64]:
+    window = min(WINDOW, len(values))
+    return np.convolve(np.asarray(values, np.float64), np.ones(window) / window, mode="valid")

@@ -3,51 +3,134 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+import time
+from collections import deque
+from collections.abc import Callable, Generator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, nullcontext
+from itertools import islice
 from pathlib import Path
-from typing import NamedTuple
+from statistics import median
+from tempfile import TemporaryDirectory
+from typing import Any, NamedTuple, Protocol
 
-import msgspec
 import torch
+import torch.nn.functional as F
 from lightning_fabric import Fabric
 from torch import Tensor, nn
+from torch.fx import GraphModule
 
-from scanside.runtime.errors import TrainingError
-from scanside.runtime.files import replace_file
+from scanside.runtime.errors import (
+    ArchitectureError,
+    LossError,
+    OutOfMemoryError,
+)
 from scanside.runtime.progress import task
-from scanside.train.bank import Batch, Sampler
+from scanside.train.ema import Average, Patience
+from scanside.train.journal import Journal, Step, load_state, save_state
+from scanside.train.precision import (
+    arithmetic,
+    descend,
+    make_fabric,
+    scaler_of,
+    take_share,
+)
+from scanside.train.sampler import Batch
 
 WARM_UP = 50
 CHECKPOINT_EVERY = 200
-CLIP_NORM = 1.0
-HU = 40.0  # brings the loss to about one
+CHECKPOINT_SECONDS = 30.0
+LOSSES = ("l2", "l1", "l2 and means")
+MEANS = ((4, 8.0), (8, 32.0))
+"""Side in pixels and weight: so that either term is about as large as the pixels' own."""
+AHEAD = 2
+"""Batches made in advance, while the network is busy."""
+TRIALS = 4
+BLOCK = 5
+"""Steps that are timed in one go."""
+
+
+class Draws(Protocol):
+    """What gives the batches: the same one for the same stage and step."""
+
+    def batch(self, stage: int, step: int) -> Batch: ...
+
+
+def _silent(line: str) -> None:
+    pass
 
 
 class Stage(NamedTuple):
     """name: of its checkpoint. batches: which sequence of batches it sees. rate: peak
-    learning rate. switch: called with each step before it runs (QAT freezes its ranges so)."""
+    learning rate. switch: called with each step before it runs (QAT freezes its ranges so).
+    loss: one of `LOSSES`."""
 
     name: str
     batches: int
     steps: int
     rate: float
     switch: Callable[[int], None] = lambda step: None
+    loss: str = "l2"
 
 
-class Step(msgspec.Struct):
-    """A line of metrics.jsonl."""
+class Options(NamedTuple):
+    """precision: see `scanside.train.precision`. ema: decay of the averaged weights, 0 for none.
+    patience: stop when so many tenths of the stage have brought nothing better, 0 for never.
+    validate: what better means, the lower the better, given the model in evaluation mode; the
+    training loss where it is None. panels: whether patches go to TensorBoard. say: told what the
+    user should know, a line at a time."""
 
-    stage: str
-    step: int
+    precision: str = "auto"
+    ema: float = 0.0
+    patience: int = 0
+    validate: Callable[[nn.Module], float] | None = None
+    panels: bool = False
+    say: Callable[[str], None] = _silent
+
+
+class Outcome(NamedTuple):
+    """Of a step. enhanced: (B, H, W), in units of the unit range."""
+
     loss: float
-    rate: float
+    enhanced: Tensor
+    discriminator: float | None = None
 
 
-def loss_of(model: Callable[[Tensor], Tensor], batch: Batch, span: float) -> Tensor:
-    """Mean squared HU left over, weighted as the device weights it; each slice relative to its own
-    noise, or the noisiest would be all that counts."""
-    left = batch.weight * model(batch.image)[:, 0] * span + batch.noise
-    return ((left / HU).square() / (batch.sigma / HU)).mean()
+class Learner(Protocol):
+    """What a stage does with a batch. model: what it is for. step: raises FloatingPointError, with
+    nothing applied, when a loss is not finite. rehearse: forward and backward, nothing applied."""
+
+    fabric: Fabric
+    model: nn.Module
+
+    def step(self, batch: Batch, rate: float) -> Outcome: ...
+    def rehearse(self, batch: Batch) -> None: ...
+    def state(self) -> dict[str, Any]: ...
+    def load(self, state: dict[str, Any]) -> None: ...
+
+
+def left_over(model: Callable[[Tensor], Tensor], batch: Batch) -> Tensor:
+    """(B, H, W): the error that remains after the network's residual is added as the device
+    adds it."""
+    return batch.weight * model(batch.image)[:, 0] + batch.error
+
+
+def penalty(left: Tensor, batch: Batch, loss: str) -> Tensor:
+    """Mean of what is left, squared ("l2") or as it is ("l1"), each image relative to its own
+    error, or the noisiest would be all that counts. "l2 and means": with the squares of local
+    means, where low contrast lives and noise does not."""
+    if loss == "l1":
+        return (left.abs() * batch.emphasis.sqrt()).mean()
+    total = (left.square() * batch.emphasis).mean()
+    if loss == "l2 and means":
+        for side, weight in MEANS:
+            means = F.avg_pool2d(left[:, None], side)[:, 0]
+            total = total + weight * (means.square() * batch.emphasis).mean()
+    return total
+
+
+def loss_of(model: Callable[[Tensor], Tensor], batch: Batch, loss: str = "l2") -> Tensor:
+    return penalty(left_over(model, batch), batch, loss)
 
 
 def rate_at(stage: Stage, step: int) -> float:
@@ -58,69 +141,299 @@ def rate_at(stage: Stage, step: int) -> float:
     return stage.rate * 0.5 * (1 + math.cos(math.pi * (step - warm) / max(1, stage.steps - warm)))
 
 
-def fit(model: nn.Module, sampler: Sampler, stage: Stage, run: Path) -> None:
-    """Train `model` in place for the stage's steps.
+def fit(
+    model: nn.Module, sampler: Draws, stage: Stage, run: Path, options: Options | None = None
+) -> None:
+    """Train `model` in place for the stage's steps; what it is left with are the averaged weights,
+    or the best, where the options ask for them.
 
-    Every CHECKPOINT_EVERY steps model, optimiser and step go to RUN/checkpoints/STAGE.part.pt, and
-    a later call goes on from there, with the same batches as if it had never stopped. The model is
-    put into training mode by the caller. Raises TrainingError when the loss is not finite.
+    Now and then everything goes to RUN/checkpoints/STAGE.part.pt, and a later call goes on from
+    there, with the same batches as if it had never stopped: on a CPU, with as many threads, the
+    weights are the same to the last bit. The model is put into training mode by the caller. Under
+    `torchrun` each process takes its share of every batch, and the first alone writes.
+
+    Raises LossError when the loss is not finite, OutOfMemoryError, and ArchitectureError when the
+    checkpoint is of another network.
     """
-    fabric = Fabric(accelerator="auto", devices=1)
-    optimiser = torch.optim.AdamW(model.parameters(), stage.rate, betas=(0.9, 0.99))
-    wrapped, trainer = fabric.setup(model, optimiser)
-    partial = run / "checkpoints" / f"{stage.name}.part.pt"
-    first = 0
-    if partial.exists():  # after setup: the optimiser's state goes where the parameters are
-        state = torch.load(partial, map_location="cpu", weights_only=True)
-        for step in range(state["step"] + 1):
-            stage.switch(step)
-        model.load_state_dict(state["model"])
-        optimiser.load_state_dict(state["optimiser"])
-        first = state["step"]
-    with (
-        (run / "metrics.jsonl").open("ab") as log,
-        task(f"Training {stage.name}", stage.steps) as progress,
-    ):
-        progress.advance(first)
-        for step in range(first, stage.steps):
-            stage.switch(step)
-            for group in trainer.param_groups:
-                group["lr"] = rate_at(stage, step)
-            batch = Batch(
-                *(fabric.to_device(tensor) for tensor in sampler.batch(stage.batches, step))
-            )
-            loss = loss_of(wrapped, batch, sampler.span)
-            value = loss.item()
-            trainer.zero_grad()
-            fabric.backward(loss)
-            norm = fabric.clip_gradients(
-                wrapped, trainer, max_norm=CLIP_NORM, error_if_nonfinite=False
-            )
-            # Before the step: nothing that is not finite may reach a checkpoint.
-            if not (math.isfinite(value) and norm is not None and math.isfinite(norm.item())):
-                raise TrainingError(
-                    f"the loss of stage {stage.name} is not finite at step {step}",
-                    next_step="lower learning_rate in the recipe and train into a new folder",
-                )
-            trainer.step()
-            line = Step(stage.name, step, value, rate_at(stage, step))
-            log.write(msgspec.json.encode(line) + b"\n")
-            progress.advance(note=f"loss {value:.3f}")
-            if (step + 1) % CHECKPOINT_EVERY == 0 and step + 1 < stage.steps:
-                log.flush()
-                save_state(
-                    partial,
-                    {
-                        "model": model.state_dict(),
-                        "optimiser": optimiser.state_dict(),
-                        "step": step + 1,
-                    },
-                )
+    options = options or Options()
+    fabric = make_fabric(options.precision, model)
+    with arithmetic(model, fabric):
+        run_stage(Descent(fabric, model, stage), sampler, stage, run, options)
     model.to("cpu")
 
 
-def save_state(path: Path, state: dict[str, object]) -> None:
-    """torch.save, whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with replace_file(path) as stream:
-        torch.save(state, stream)
+class Descent:
+    """AdamW down the loss of one network."""
+
+    def __init__(self, fabric: Fabric, model: nn.Module, stage: Stage) -> None:
+        self.fabric, self.model = fabric, model
+        self._loss = stage.loss
+        # Fused is twice as fast on a CPU, but cannot undo the scaling of fp16 before the clipping.
+        self._optimiser = torch.optim.AdamW(
+            model.parameters(), stage.rate, betas=(0.9, 0.99), fused=scaler_of(fabric) is None
+        )
+        self._wrapped, self._trainer = fabric.setup(model, self._optimiser)
+
+    def step(self, batch: Batch, rate: float) -> Outcome:
+        mine, share = take_share(batch, self.fabric)
+        left = left_over(self._wrapped, mine)
+        loss = penalty(left, mine, self._loss) * share
+        value = descend(self.fabric, self._wrapped, self._trainer, loss, rate)
+        return Outcome(value, mine.clean + left.detach())
+
+    def rehearse(self, batch: Batch) -> None:
+        self._trainer.zero_grad()
+        mine, share = take_share(batch, self.fabric)
+        self.fabric.backward(loss_of(self._wrapped, mine, self._loss) * share)
+
+    def state(self) -> dict[str, Any]:
+        return {"model": self.model.state_dict(), "optimiser": self._optimiser.state_dict()}
+
+    def load(self, state: dict[str, Any]) -> None:
+        self.model.load_state_dict(state["model"])
+        self._optimiser.load_state_dict(state["optimiser"])
+
+
+def run_stage(learner: Learner, sampler: Draws, stage: Stage, run: Path, options: Options) -> None:
+    """All steps of a stage, from where it was left; see `fit`."""
+    exhausted = False
+    try:
+        for _ in steps_of(learner, sampler, stage, run, options):
+            pass
+    except (MemoryError, RuntimeError) as error:
+        if not _out_of_memory(error):
+            raise
+        exhausted = True
+    if exhausted:  # only here, where the error no longer holds the tensors of the step
+        raise _too_large(learner, sampler, stage)
+
+
+def steps_of(
+    learner: Learner, sampler: Draws, stage: Stage, run: Path, options: Options
+) -> Generator[int, None, None]:
+    """Takes a step of the stage each time it is asked for one, and gives its number."""
+    fabric, model = learner.fabric, learner.model
+    average = Average(model, options.ema) if options.ema else None
+    patience = Patience(options.patience, stage.steps) if options.patience else None
+    parts = {"learner": learner, "average": average, "patience": patience}
+    saved_parts = {name: part for name, part in parts.items() if part is not None}
+    partial = run / "checkpoints" / f"{stage.name}.part.pt"
+    first = _resume(partial, fabric, stage, saved_parts, options.say)
+    chief = fabric.is_global_zero
+    leaves = average.model if average else model
+    saved_at = time.monotonic()
+    with (
+        Journal(run, stage.name, first, active=chief) as journal,
+        closing(_batches(sampler, stage, first)) as batches,
+        task(f"Training {stage.name}", stage.steps) if chief else nullcontext() as progress,
+    ):
+        if progress:
+            progress.advance(first)
+        for step, batch in enumerate(batches, first):
+            stage.switch(step)
+            rate = rate_at(stage, step)
+            try:
+                outcome = learner.step(batch, rate)
+            except FloatingPointError:
+                raise _not_finite(stage, step, batch, partial) from None
+            if average:
+                average.update(model)
+            stop = False
+            if patience and patience.follow(step, outcome.loss):
+                score = _validate(options.validate, leaves, fabric)
+                stop = patience.judge(step, leaves, score)
+            note = ""
+            if stop and patience and step + 1 < stage.steps:
+                note = f"stopped early, the best was step {patience.best_step}"
+                options.say(f"stage {stage.name} {note} (at step {step} of {stage.steps})")
+            line = Step(stage.name, step, outcome.loss, rate, outcome.discriminator, note)
+            journal.write(line, len(batch.image))
+            if options.panels and (step + 1) % max(1, stage.steps // 10) == 0:
+                shown = fabric.to_device(batch.image[0, 0])
+                journal.show(step, shown, outcome.enhanced[0], fabric.to_device(batch.clean[0]))
+            if progress:
+                progress.advance(note=f"loss {outcome.loss:.3f}")
+            yield step
+            if stop:
+                break
+            due = (step + 1) % CHECKPOINT_EVERY == 0
+            late = time.monotonic() - saved_at >= CHECKPOINT_SECONDS
+            if chief and (due or late) and step + 1 < stage.steps:
+                journal.flush()
+                save_state(partial, _whole_state(fabric, step + 1, saved_parts))
+                saved_at = time.monotonic()
+    best = patience.best if patience else {}
+    model.load_state_dict(fabric.broadcast(best or leaves.state_dict()))
+
+
+def _batches(sampler: Draws, stage: Stage, first: int) -> Generator[Batch, None, None]:
+    """The batches from step `first` on, made in a thread of their own: NumPy lets go of the
+    interpreter's lock."""
+    with ThreadPoolExecutor(1, "batches") as pool:
+        draws = (
+            pool.submit(sampler.batch, stage.batches, step) for step in range(first, stage.steps)
+        )
+        waiting = deque(islice(draws, AHEAD))
+        while waiting:
+            batch = waiting.popleft().result()
+            waiting.extend(islice(draws, 1))
+            yield batch
+
+
+def _validate(
+    validate: Callable[[nn.Module], float] | None, model: nn.Module, fabric: Fabric
+) -> float | None:
+    if validate is None:
+        return None
+    score = 0.0
+    if fabric.is_global_zero:
+        graph = isinstance(model, GraphModule)  # has no modes to change
+        with torch.no_grad():
+            score = float(validate(model if graph else model.eval()))
+        if not graph:
+            model.train()
+    return fabric.broadcast(score)
+
+
+def _whole_state(fabric: Fabric, step: int, parts: Mapping[str, Any]) -> dict[str, object]:
+    scaler = scaler_of(fabric)
+    return {
+        "step": step,
+        "random": torch.get_rng_state(),
+        "scaler": scaler.state_dict() if scaler else {},
+        **{name: part.state() for name, part in parts.items()},
+    }
+
+
+def _resume(
+    partial: Path,
+    fabric: Fabric,
+    stage: Stage,
+    parts: Mapping[str, Any],
+    say: Callable[[str], None],
+) -> int:
+    """Put everything where the last checkpoint had it; the step to go on with.
+
+    Comes after `Fabric.setup`: the optimiser's state goes where the parameters are.
+    """
+    state = None
+    if fabric.is_global_zero:
+        for stray in partial.parent.glob(".*.part"):  # of a process that was killed as it wrote
+            stray.unlink(missing_ok=True)
+        state = load_state(partial, {"step", "random", "scaler", *parts})
+        if state is None and partial.exists():
+            say(f"{partial.name} is damaged: stage {stage.name} starts again from its beginning")
+    state = fabric.broadcast(state)
+    if state is None:
+        return 0
+    first = int(state["step"])
+    for step in range(first):
+        stage.switch(step)
+    try:
+        for name, part in parts.items():
+            part.load(state[name])
+    except (RuntimeError, ValueError, KeyError) as error:
+        raise ArchitectureError(
+            f"{partial.name} was written for another network",
+            next_step="remove it and train again, or train into a new folder",
+        ) from error
+    scaler = scaler_of(fabric)
+    if scaler and state["scaler"]:
+        scaler.load_state_dict(state["scaler"])
+    torch.set_rng_state(state["random"])
+    return first
+
+
+def _not_finite(stage: Stage, step: int, batch: Batch, partial: Path) -> LossError:
+    which = f"batch (stage {stage.batches}, step {step})"
+    if all(bool(torch.isfinite(one).all()) for one in batch):
+        cause, remedy = f"{which} is finite", "lower the stage's rate in the recipe"
+    else:
+        cause, remedy = f"{which} is not finite either", "remove the image that it was drawn from"
+    kept = f"; {partial.name} holds the last good weights" if partial.exists() else ""
+    return LossError(
+        f"the loss of stage {stage.name} is not finite at step {step} ({cause})",
+        next_step=f"{remedy} and train into a new folder{kept}",
+    )
+
+
+def _out_of_memory(error: BaseException) -> bool:
+    words = str(error)
+    return isinstance(error, MemoryError | torch.cuda.OutOfMemoryError) or (
+        "can't allocate memory" in words or "out of memory" in words
+    )
+
+
+def _too_large(learner: Learner, sampler: Draws, stage: Stage) -> OutOfMemoryError:
+    """Tries smaller patches: half, a quarter, ..."""
+    batch = sampler.batch(stage.batches, 0)
+    rows, side = batch.error.shape[:2]
+    message = f"stage {stage.name} is out of memory with {rows} patches of {side} x {side} pixels"
+    if learner.fabric.world_size > 1:  # one process cannot try alone
+        return OutOfMemoryError(message, next_step=f"set crop = {side // 2} in the recipe")
+    multiple = int(getattr(learner.model, "multiple_of", 16))
+    low = batch.image.shape[-1]
+    for _ in range(TRIALS):
+        low = low // 2 // multiple * multiple
+        if low and _fits(learner, batch, low):
+            fitting = low * side // batch.image.shape[-1]
+            return OutOfMemoryError(
+                message, next_step=f"set crop = {fitting} in the recipe, which fits, or lower batch"
+            )
+    return OutOfMemoryError(
+        message, next_step="lower batch in the recipe or take a smaller network: no patch fits"
+    )
+
+
+def _fits(learner: Learner, batch: Batch, side: int) -> bool:
+    scale = batch.error.shape[-1] // batch.image.shape[-1]
+    smaller = Batch(
+        batch.image[..., :side, :side],
+        *(one[..., : side * scale, : side * scale] for one in batch[1:]),
+    )
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+    try:
+        learner.rehearse(smaller)
+    except (MemoryError, RuntimeError) as error:
+        if not _out_of_memory(error):
+            raise
+        return False
+    finally:
+        learner.model.zero_grad()
+    return True
+
+
+def measure_throughput(
+    model: nn.Module, sampler: Draws, stage: Stage, steps: int, options: Options | None = None
+) -> tuple[float, float]:
+    """Images per second of the training loop, with everything it does, and of nothing but forward
+    and backward passes over one batch. The two take turns, about `steps` steps each, and the median
+    turn counts; `model` is trained."""
+    options = options or Options()
+    fabric = make_fabric(options.precision, model)
+    blocks = math.ceil(steps / BLOCK)
+    longer = stage._replace(steps=(blocks + 1) * (AHEAD + BLOCK))
+    batch = sampler.batch(stage.batches, 0)
+    loop: list[float] = []
+    bare: list[float] = []
+    with TemporaryDirectory() as folder, arithmetic(model, fabric):
+        learner = Descent(fabric, model, longer)
+        with closing(steps_of(learner, sampler, longer, Path(folder), options)) as taken:
+            for block in range(blocks + 1):
+                for _ in islice(taken, AHEAD):  # what the bare loop gave time to prepare
+                    pass
+                began = time.perf_counter()
+                for _ in islice(taken, BLOCK):
+                    pass
+                middle = time.perf_counter()
+                for _ in range(BLOCK):
+                    learner.rehearse(batch)
+                if torch.cuda.is_available():
+                    torch.cuda.synchronize()
+                if block:  # the first warms up
+                    loop.append(middle - began)
+                    bare.append(time.perf_counter() - middle)
+    model.to("cpu")
+    images = BLOCK * len(batch.image)
+    return images / median(loop), images / median(bare)

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 import torch
@@ -15,55 +16,71 @@ from scanside.runtime.engines import Engine
 from scanside.runtime.errors import RunFolderError
 from scanside.runtime.files import replace_file
 from scanside.runtime.frame import FrameFacts
+from scanside.runtime.intensity import FrameMap
+from scanside.runtime.manifest import StoredRange
 from scanside.runtime.progress import task
-from scanside.train.degradations.lowdose import field_of_view, noise_at
-from scanside.train.images import Slice
-from scanside.train.metrics.quality import Case, Image, Quality, quality
+from scanside.train.data.slice import Slice
+from scanside.train.degradations.lowdose import field_of_view
+from scanside.train.entry import facts_of
+from scanside.train.metrics.case import Case, Image, Mask, Ruler, ruler
+from scanside.train.metrics.mask import body
+from scanside.train.metrics.quality import Quality, quality
+from scanside.train.recipe import Recipe
+from scanside.train.simulators import simulator_of
 
-VIEWS = 360  # twice the training's: the noise under test is the finer simulation
-CUTOFF = 0.5
 
-
-def make_cases(slices: Sequence[Slice], sigmas_hu: Sequence[float], seed: int) -> list[Case]:
-    """Low-dose cases: every slice with noise of each of `sigmas_hu` HU in soft tissue."""
-    generator = torch.Generator().manual_seed(seed)
+def make_cases(
+    recipe: Recipe, slices: Sequence[Slice], levels: Sequence[float], seed: int
+) -> list[Case]:
+    """Every slice degraded to each of `levels`, by the recipe's degradation."""
+    rng = np.random.default_rng(seed)
+    simulator = simulator_of(recipe)
+    modality = recipe.modality[0]
     cases = []
-    with task("Simulating low dose for the test", len(slices) * len(sigmas_hu)) as progress:
+    with task("Degrading the test images", len(slices) * len(levels)) as progress:
         for piece in slices:
-            for sigma_hu in sigmas_hu:
-                cases.append(_make_case(piece, sigma_hu, generator))
+            rows, columns = (side - side % recipe.scale for side in piece.values.shape)
+            clean = piece.values[:rows, :columns]
+            for level in levels:
+                cases.append(
+                    Case(
+                        clean=clean,
+                        degraded=simulator.whole(piece, level, rng),
+                        facts=facts_of(piece, modality),
+                        inside=_inside(clean, piece, modality),
+                        level=float(level),
+                        ruler=ruler(modality, clean, piece.limits),
+                    )
+                )
                 progress.advance()
     return cases
 
 
-def _make_case(piece: Slice, sigma_hu: float, generator: torch.Generator) -> Case:
-    hu = torch.from_numpy(piece.hu.astype(np.float32))[None]
-    inside = field_of_view(hu, piece.padding)
-    noise = noise_at(
-        hu,
-        sigma_hu,
-        pixel_mm=piece.pixel_mm,
-        views=VIEWS,
-        cutoff=CUTOFF,
-        generator=generator,
-        inside=inside,
-    )
-    noisy = np.clip(np.rint((hu + noise)[0].numpy()), -32768, 32767).astype(np.int16)
-    seen = inside[0].numpy()
-    if piece.padding is not None:  # noise must not turn tissue into padding
-        low, high = piece.padding
-        noisy[seen & (noisy >= low) & (noisy <= high)] = high + 1
-    return Case(piece.hu, noisy, seen, sigma_hu, piece.padding)
+def _inside(clean: Image, piece: Slice, modality: str) -> Mask:
+    """CT: the field of view without padding. MR: the patient, for in air a removed noise floor is
+    easily won. Else everything that is not padding."""
+    if modality == "MR":
+        return body(clean)
+    if modality == "CT" and clean.shape[0] == clean.shape[1]:
+        hu = torch.from_numpy(clean.astype(np.float32))[None]
+        seen: Mask = field_of_view(hu, piece.padding)[0].numpy()
+        return seen
+    if piece.padding is None:
+        return np.ones(clean.shape, dtype=np.bool_)
+    low, high = piece.padding
+    return np.asarray((clean < low) | (clean > high))
 
 
-def case_facts(case: Case) -> FrameFacts:
-    """What a scanner's header would say of a case: signed 16-bit HU."""
-    return FrameFacts(modality="CT", bits_stored=16, signed=True, padding=case.padding)
+def base_image(case: Case) -> Image:
+    """What there is without a network: the degraded image, or its cubic interpolation."""
+    scale = case.clean.shape[0] // case.degraded.shape[0]
+    base: Image = FrameMap(case.degraded, case.facts, StoredRange()).apply(None, scale)
+    return base
 
 
 def enhance_case(engine: Engine, case: Case) -> Image:
-    """The case's noisy slice through an engine: (n, n) int16 HU, as a device would store it."""
-    enhanced: Image = engine.run(case.noisy[None], [case_facts(case)])[0].astype(np.int16)
+    """The case's degraded image through an engine: as large as its clean one, as stored."""
+    enhanced: Image = engine.run(case.degraded[None], [case.facts])[0]
     return enhanced
 
 
@@ -82,21 +99,24 @@ def enhance_cases(
 
 
 def qualities(images: Sequence[Image], cases: Sequence[Case]) -> list[Quality]:
-    """PSNR and SSIM of each image against its case's clean slice."""
-    return [
-        quality(image, case.clean, case.inside) for image, case in zip(images, cases, strict=True)
-    ]
+    """PSNR and SSIM of each image against its case's clean one."""
+    return [quality(image, case) for image, case in zip(images, cases, strict=True)]
+
+
+class _Words(msgspec.Struct, frozen=True):
+    facts: FrameFacts
+    level: float
+    ruler: tuple[float, float, float, str]
 
 
 def save_cases(path: Path, cases: Sequence[Case]) -> None:
     arrays: dict[str, npt.NDArray[np.generic]] = {}
     for index, case in enumerate(cases):
         arrays[f"clean_{index:04d}"] = case.clean
-        arrays[f"noisy_{index:04d}"] = case.noisy
+        arrays[f"degraded_{index:04d}"] = case.degraded
         arrays[f"inside_{index:04d}"] = case.inside
-        arrays[f"sigma_{index:04d}"] = np.array(case.sigma_hu)
-        if case.padding is not None:
-            arrays[f"padding_{index:04d}"] = np.array(case.padding)
+        words = msgspec.json.encode(_Words(case.facts, case.level, tuple(case.ruler)))
+        arrays[f"words_{index:04d}"] = np.frombuffer(words, dtype=np.uint8)
     with replace_file(path) as stream:
         np.savez(stream, **arrays)  # type: ignore[arg-type]
 
@@ -107,21 +127,19 @@ def load_cases(path: Path) -> list[Case]:
         with np.load(path, allow_pickle=False) as arrays:
             indices = sorted(name[6:] for name in arrays.files if name.startswith("clean_"))
             return [_load_case(arrays, index) for index in indices]
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile, msgspec.MsgspecError) as error:
         raise RunFolderError(
             f"{path} is missing or damaged", next_step="train into a new folder"
         ) from error
 
 
 def _load_case(arrays: Mapping[str, npt.NDArray[Any]], index: str) -> Case:
-    padding = None
-    if f"padding_{index}" in arrays:
-        low, high = arrays[f"padding_{index}"].tolist()
-        padding = (low, high)
+    words = msgspec.json.decode(arrays[f"words_{index}"].tobytes(), type=_Words)
     return Case(
         arrays[f"clean_{index}"],
-        arrays[f"noisy_{index}"],
+        arrays[f"degraded_{index}"],
+        words.facts,
         arrays[f"inside_{index}"],
-        float(arrays[f"sigma_{index}"]),
-        padding,
+        words.level,
+        Ruler(*words.ruler),
     )

@@ -5,18 +5,19 @@ from __future__ import annotations
 from importlib.metadata import version
 
 from scanside.runtime.manifest import Manifest, Provenance, Sizes, Tolerance
-from scanside.train.models.unet import UNet
-from scanside.train.recipes import Recipe
+from scanside.train.models.network import Network
+from scanside.train.recipe import Recipe
 
 TILE = 1024
 
 
 def draft_manifest(
-    recipe: Recipe, model: UNet, data_digest: str = "", code_version: str = ""
+    recipe: Recipe, model: Network, data_digest: str = "", code_version: str = ""
 ) -> Manifest:
     """A manifest with no members and no verdict yet: `compile` fills them in."""
     shape = ["n", 1, "h", "w"]
-    pixels = {"type": "image", "num_channels": 1, "dtype": "float32", "spatial_shape": shape[2:]}
+    pixels = {"type": "image", "num_channels": 1, "dtype": "float32"}
+    larger = [f"{side} * {recipe.scale}" if recipe.scale > 1 else side for side in shape[2:]]
     return Manifest(
         version=recipe.version,
         changelog={recipe.version: "trained by scanside"},
@@ -32,6 +33,7 @@ def draft_manifest(
             "inputs": {
                 "image": {
                     **pixels,
+                    "spatial_shape": shape[2:],
                     "format": "magnitude",
                     "modality": "/".join(recipe.modality),
                     "value_range": [0, 1],
@@ -42,6 +44,7 @@ def draft_manifest(
             "outputs": {
                 "residual": {
                     **pixels,
+                    "spatial_shape": larger,
                     "format": "magnitude",
                     "value_range": [-1, 1],
                     "is_patch_data": False,
@@ -51,10 +54,11 @@ def draft_manifest(
         },
         name=recipe.name,
         modality=recipe.modality,
+        scale=recipe.scale,
         multiple_of=model.multiple_of,
         receptive_field=model.receptive_field,
         sizes=Sizes(tile=TILE),
-        intensity=recipe.window,
+        intensity=recipe.intensity,
         tolerance=Tolerance(largest=1.0, p999=1.0, psnr_floor=1.0, data_range=1.0),
         serial=recipe.serial,
         provenance=Provenance(

@@ -1,15 +1,18 @@
 """Quantisation-aware training with torchao's PT2E, annotated the way TensorRT wants its Q/DQ.
 
 int8 symmetric everywhere, zero point 0: weights per output channel in -127..127, activations per
-tensor in -128..127. The first block and the last convolution stay float: what reads the image sees
-bone beside noise, and one scale for both cost 0.09 of the 0.15 dB that INT8 lost, for 5% of the
-MACs. The inputs of a concatenation share one scale, and max pooling and upsampling keep the scale
-of their input, so that no value is requantised on its way.
+tensor in -128..127. What reads the image and what gives the result stays float
+(`Network.float_layers`): the first block sees bone beside noise, and one scale for both cost 0.09
+of the 0.15 dB that the U-Net lost to INT8, for 5% of the MACs. The inputs of a concatenation share
+one scale, and max pooling and upsampling keep the scale of their input, so that no value is
+requantised on its way. A residual block's addition gets both inputs quantised; the long skip from
+head to tail, an addition in the network's own forward, stays float, as does what enters a pixel
+shuffle and every transposed convolution.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Set
 from typing import Any
 
 import torch
@@ -24,7 +27,7 @@ from torchao.quantization.pt2e.quantizer import (
     SharedQuantizationSpec,
 )
 
-from scanside.train.models.unet import UNet, fuse_batch_norm
+from scanside.train.models import Network, fuse_batch_norm
 
 EPS = 2**-20
 FREEZE_AT = 0.5
@@ -33,6 +36,8 @@ LARGEST_BATCH = 64
 LARGEST_SIDE = 8192
 KEY = "quantization_annotation"
 aten = torch.ops.aten
+_KEEP_SCALE = (aten.max_pool2d.default, aten.upsample_nearest2d.vec)
+_ADDITIONS = (aten.add.Tensor, aten.add_.Tensor)
 
 _ACTIVATION = QuantizationSpec(
     dtype=torch.int8,
@@ -60,7 +65,11 @@ _WEIGHT = QuantizationSpec(
 
 
 class TensorRTQuantizer(Quantizer):  # type: ignore[misc]
-    """Annotates an exported graph; the convolutions at its two ends stay float."""
+    """Annotates an exported graph. stays_float: paths of modules to leave alone."""
+
+    def __init__(self, stays_float: Set[str]) -> None:
+        super().__init__()
+        self._stays_float = stays_float
 
     def transform_for_annotation(self, model: GraphModule) -> GraphModule:
         return model
@@ -70,30 +79,38 @@ class TensorRTQuantizer(Quantizer):  # type: ignore[misc]
 
     def annotate(self, model: GraphModule) -> GraphModule:
         calls = [node for node in model.graph.nodes if node.op == "call_function"]
-        inner = [node for node in _of(calls, aten.conv2d.default) if not _at_an_end(node)]
-        for node in inner:
+        wanted = [node for node in calls if self._reads_codes(node)]
+        for node in _of(wanted, aten.conv2d.default):
             _mark(node, {node.args[0]: _ACTIVATION, node.args[1]: _WEIGHT})
-        for node in _of(calls, aten.cat.default):
+        for node in _of(wanted, aten.cat.default):
             first, *others = node.args[0]
             shared = SharedQuantizationSpec((first, node))
             _mark(node, {first: _ACTIVATION, **dict.fromkeys(others, shared)}, shared)
-        for node in _of(calls, aten.max_pool2d.default, aten.upsample_nearest2d.vec):
+        for node in _of(wanted, *_KEEP_SCALE):
             source = node.args[0]
             _mark(node, {source: _ACTIVATION}, SharedQuantizationSpec((source, node)))
-        for node in _of(calls, aten.relu.default):
-            if not all(_at_an_end(user) for user in node.users):
+        for node in _of(wanted, *_ADDITIONS):
+            _mark(node, dict.fromkeys(node.args, _ACTIVATION))
+        for node in _of(calls, aten.relu.default, aten.prelu.default):
+            # A reader that stays float gets the value before it is rounded.
+            if all(self._reads_codes(user) for user in node.users):
                 _mark(node, {}, _ACTIVATION)
         return model
 
+    def _reads_codes(self, node: Any) -> bool:
+        """Whether a node's input is quantised, because it computes on codes or hands them on."""
+        if node.target is aten.conv2d.default:
+            return module_path(node) not in self._stays_float
+        if node.target in _ADDITIONS:  # one in the network's own forward is the long skip
+            return module_path(node) not in ("", *self._stays_float)
+        hands_on = node.target in (aten.cat.default, *_KEEP_SCALE)
+        return hands_on and any(self._reads_codes(user) for user in node.users)
 
-def _at_an_end(node: Any) -> bool:
-    """Whether a node is a convolution of the block that reads the image, or gives the result."""
-    if node.target is not aten.conv2d.default:
-        return False
-    source = node.args[0]
-    while source.target in (aten.relu.default, aten.conv2d.default):
-        source = source.args[0]
-    return source.op == "placeholder" or any(user.op == "output" for user in node.users)
+
+def module_path(node: Any) -> str:
+    """Path of the module whose forward made a graph's node; "" for the network itself."""
+    path, _ = list(node.meta["nn_module_stack"].values())[-1]
+    return str(path)
 
 
 def _of(nodes: Iterable[Any], *targets: Any) -> list[Any]:
@@ -113,18 +130,26 @@ def dynamic_shapes(multiple_of: int) -> tuple[dict[int, Any], ...]:
     rows = torch.export.Dim("rows", min=2, max=most)
     columns = torch.export.Dim("columns", min=2, max=most)
     batch = torch.export.Dim("batch", min=1, max=LARGEST_BATCH)
-    return ({0: batch, 2: rows * multiple_of, 3: columns * multiple_of},)
+    if multiple_of > 1:  # export knows no dimension times one
+        rows, columns = rows * multiple_of, columns * multiple_of
+    return ({0: batch, 2: rows, 3: columns},)
 
 
-def prepare(model: UNet) -> GraphModule:
+def prepare(model: Network) -> GraphModule:
     """The model with batch norm fused and fake quantisation in place, in training mode."""
     example = (torch.rand(2, 1, 64, 64),)
+    fused = fuse_batch_norm(model)
     exported = torch.export.export(
-        fuse_batch_norm(model), example, dynamic_shapes=dynamic_shapes(model.multiple_of)
+        fused, example, dynamic_shapes=dynamic_shapes(model.multiple_of)
     ).module()
-    prepared: GraphModule = prepare_qat_pt2e(exported, TensorRTQuantizer())
+    prepared: GraphModule = prepare_qat_pt2e(exported, TensorRTQuantizer(_float_paths(fused)))
     pt2e.move_exported_model_to_train(prepared)
     return prepared
+
+
+def _float_paths(model: Network) -> Set[str]:
+    stays = {part for layer in model.float_layers() for part in layer.modules()}
+    return {name for name, part in model.named_modules() if part in stays}
 
 
 def freeze_ranges(prepared: GraphModule) -> None:

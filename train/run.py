@@ -3,10 +3,12 @@
 ::
 
     config.json        the recipe, the seed, the data's digest, the code's version
-    bank.npz           training slices and their noise
+    bank.npz           training images, prepared
     heldout.npz        the cases that the gate measures on
     metrics.jsonl      loss and learning rate of every step
-    checkpoints/       float.pt  pruned.pt  control.pt  qat.pt  (and STAGE.part.pt while one runs)
+    tensorboard/       the same for TensorBoard
+    checkpoints/       float.pt  pruned.pt  control.pt  qat.pt  (and STAGE.part.pt while one runs);
+                       of a generator trained against a discriminator also pretrained.pt
     summary.json       PSNR, SSIM and MACs per stage on the held-out cases
     curves.png
 
@@ -27,24 +29,28 @@ from torch import Tensor
 
 from scanside.runtime.errors import RunFolderError
 from scanside.runtime.files import replace_file
-from scanside.train.recipes import Recipe
+from scanside.train.recipe import Recipe
 
 _T = TypeVar("_T")
 
-FLOAT, PRUNED, CONTROL, QAT = "float", "pruned", "control", "qat"
-STAGES = (FLOAT, PRUNED, CONTROL, QAT)
+PRETRAINED, FLOAT, PRUNED, CONTROL, QAT = "pretrained", "float", "pruned", "control", "qat"
+STAGES = (PRETRAINED, FLOAT, PRUNED, CONTROL, QAT)
 
 
 class Config(msgspec.Struct, frozen=True, kw_only=True):
     recipe: Recipe
     data: str
-    """How many slices from where, in words; never a patient's name or path."""
+    """How many images from where, in words; never a patient's name or path."""
+    files: int
+    """How many of the bank's last entries come from files."""
     data_digest: str
+    initial: str = ""
+    """sha256 of the weights that training went on from, or empty."""
     code_version: str
 
 
 class StageSummary(msgspec.Struct, frozen=True, kw_only=True):
-    """On the held-out cases: mean PSNR in dB and SSIM (range 4095 HU); MACs at 512 x 512."""
+    """On the held-out cases: mean PSNR in dB and SSIM; MACs at an input of 512 x 512."""
 
     psnr: float
     ssim: float
@@ -52,8 +58,11 @@ class StageSummary(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Summary(msgspec.Struct, frozen=True, kw_only=True):
-    noisy_psnr: float
-    noisy_ssim: float
+    """data_range: in words. base: the degraded image as it is, or its cubic interpolation."""
+
+    data_range: str
+    base_psnr: float
+    base_ssim: float
     stages: dict[str, StageSummary]
 
 

@@ -1,8 +1,9 @@
 """From images to a quantisation-aware checkpoint, stage by stage, each resumable.
 
-float -> pruned (and fine-tuned) -> control and qat. The last two start from the same weights and
-see the same batches for the same number of steps; only one of them rounds. What separates them at
-the end is what INT8 costs.
+(pretrained ->) float -> pruned (and fine-tuned) -> control and qat. The last two start from the
+same weights and see the same batches for the same number of steps; only one of them rounds. What
+separates them at the end is what INT8 costs. A generator is pre-trained on L1 before it meets its
+discriminator.
 """
 
 from __future__ import annotations
@@ -10,130 +11,157 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-import msgspec
 import torch
 from torch import nn
 
 from scanside.runtime.engines import EngineSpec
 from scanside.runtime.engines.cpu import CpuEngine
+from scanside.runtime.errors import TrainingError
 from scanside.runtime.manifest import Manifest
-from scanside.train import bank, run
+from scanside.train.adversarial import fit_adversarial
 from scanside.train.curves import plot_curves
-from scanside.train.fit import Stage, fit, save_state
-from scanside.train.heldout import (
-    enhance_cases,
-    load_cases,
-    make_cases,
-    qualities,
-    save_cases,
-)
-from scanside.train.images import Slice, bundled_ct, read_folders, split_by_patient
+from scanside.train.fit import Options, Stage, fit, loss_of, save_state
+from scanside.train.gather import gather
+from scanside.train.heldout import base_image, enhance_cases, qualities
 from scanside.train.manifest import draft_manifest
-from scanside.train.metrics.quality import Case, mean_quality
-from scanside.train.models.unet import UNet, fuse_batch_norm
+from scanside.train.metrics.case import Case, range_words
+from scanside.train.metrics.quality import mean_quality
+from scanside.train.models import build, fuse_batch_norm, rebuild
+from scanside.train.models.discriminator import Discriminator
+from scanside.train.models.network import Network
 from scanside.train.prune import macs, prune
 from scanside.train.qat import Frozen, as_network, convert, prepare
-from scanside.train.recipes import Recipe
-from scanside.train.run import CONTROL, FLOAT, PRUNED, QAT, Config, Run, StageSummary, Summary
+from scanside.train.recipe import Recipe
+from scanside.train.run import (
+    CONTROL,
+    FLOAT,
+    PRETRAINED,
+    PRUNED,
+    QAT,
+    STAGES,
+    Run,
+    StageSummary,
+    Summary,
+)
+from scanside.train.sampler import Sampler
+from scanside.train.speed import speedup
 
-TRAINING, HELD_OUT = 0, 1  # streams of phantoms
+TAYLOR_BATCHES = 8
 Say = Callable[[str], None]
 
 
-def train_recipe(recipe: Recipe, out: Path, data: Sequence[Path], say: Say) -> Run:
+def train_recipe(
+    recipe: Recipe,
+    out: Path,
+    data: Sequence[Path],
+    say: Say,
+    *,
+    start: Path | None = None,
+    precision: str = "auto",
+) -> Run:
     """Train a recipe into the folder `out`, or go on with what is there; returns the run.
 
-    data: folders of DICOM that join the phantoms. say: told what is being done, a line at a time.
-    Raises RunFolderError when `out` holds another run, NoImagesError when `data` holds nothing.
+    data: folders of images that join the phantoms. say: told what is being done, a line at a time.
+    start: the folder of a run whose float network is where training starts. precision: see
+    `scanside.train.precision`. Raises RunFolderError when `out` holds another run, NoImagesError
+    when `data` holds nothing, ArchitectureError when `start` is another network.
     """
     torch.manual_seed(recipe.seed)
-    folder = Run(out)
-    entries, cases = _data(recipe, folder, data, say)
-    sampler = bank.Sampler(recipe, entries)
-    _float(recipe, folder, sampler)
-    _pruned(recipe, folder, sampler)
-    _control_and_qat(recipe, folder, sampler)
-    folder.write_summary(_summarise(recipe, folder, cases, say))
+    run = Run(out)
+    initial = None if start is None else Run(start).state(FLOAT)
+    model = build(recipe.network) if initial is None else rebuild(recipe.network, initial)
+    gathered = gather(recipe, run, data, say, initial)
+    sampler = Sampler(recipe, gathered.entries, gathered.files)
+    options = Options(precision=precision, ema=recipe.ema, patience=recipe.patience, say=say)
+    _float(recipe, run, model, sampler, options)
+    _pruned(recipe, run, sampler, options)
+    _control_and_qat(recipe, run, sampler, options)
+    run.write_summary(_summarise(recipe, run, gathered.cases, say))
     plot_curves(out)
-    return folder
+    return run
 
 
-def _data(
-    recipe: Recipe, folder: Run, data: Sequence[Path], say: Say
-) -> tuple[list[bank.Entry], list[Case]]:
-    extra = [one for one in bundled_ct() if one.hu.shape[0] >= recipe.crop]
-    words = f"{recipe.phantoms} phantoms, {len(extra)} CT slice of pydicom"
-    taken: list[Slice] = []
-    held_out: list[Slice] = []
-    if data:  # before the phantoms are painted: a wrong folder is said at once
-        found = read_folders(data, recipe.modality, recipe.crop)
-        taken, held_out = split_by_patient(found.slices, extra)
-        words += f", {len(taken)} slices from --data ({len(held_out)} held out)"
-        for reason, count in sorted(found.refused.items()):
-            say(f"left out: {count} files ({reason})")
-    folder.claim()
-    say(f"training on {words}")
-    slices = bank.phantom_slices(recipe, recipe.phantoms, TRAINING) + extra + taken
-    held = bank.phantom_slices(recipe, recipe.heldout_phantoms, HELD_OUT) + held_out
-    config = Config(
-        recipe=recipe,
-        data=words,
-        data_digest=bank.digest([*slices, *held]),
-        code_version=run.code_version(),
+def _float(recipe: Recipe, run: Run, model: Network, sampler: Sampler, options: Options) -> None:
+    if run.checkpoint(FLOAT).exists():
+        return
+    adversarial = recipe.adversarial
+    name = PRETRAINED if adversarial else FLOAT
+    if not run.checkpoint(name).exists():
+        stage = Stage(name, 0, recipe.steps, recipe.learning_rate, loss=recipe.loss)
+        fit(model.train(), sampler, stage, run.folder, options)
+        _finish(run, name, model)
+    if adversarial is None:
+        return
+    generator = rebuild(recipe.network, run.state(PRETRAINED)).train()
+    steps = round(recipe.steps * adversarial.steps_fraction)
+    stage = Stage(FLOAT, 4, steps, adversarial.rate, loss=recipe.loss)
+    fit_adversarial(
+        generator, Discriminator(), sampler, stage, run.folder, options, adversarial.weight
     )
-    folder.begin(config)
-    if not folder.bank.exists():
-        bank.save_bank(folder.bank, bank.make_bank(recipe, slices))
-    if not folder.heldout.exists():
-        save_cases(folder.heldout, make_cases(held, recipe.heldout_sigma_hu, recipe.seed + 1))
-    return bank.load_bank(folder.bank), load_cases(folder.heldout)
+    _finish(run, FLOAT, generator)
 
 
-def _float(recipe: Recipe, folder: Run, sampler: bank.Sampler) -> None:
-    if folder.checkpoint(FLOAT).exists():
+def _pruned(recipe: Recipe, run: Run, sampler: Sampler, options: Options) -> None:
+    if run.checkpoint(PRUNED).exists():
         return
-    model = UNet(recipe.widths).train()
-    fit(model, sampler, Stage(FLOAT, 0, recipe.steps, recipe.learning_rate), folder.folder)
-    _finish(folder, FLOAT, model)
+    whole = rebuild(recipe.network, run.state(FLOAT))
 
+    def gradients(model: nn.Module) -> None:
+        for step in range(TAYLOR_BATCHES):
+            loss_of(model, sampler.batch(3, step), recipe.loss).backward()
 
-def _pruned(recipe: Recipe, folder: Run, sampler: bank.Sampler) -> None:
-    if folder.checkpoint(PRUNED).exists():
-        return
-    model = prune(UNet.from_state(folder.state(FLOAT)), recipe.mac_budget).train()
+    model = prune(whole, recipe.mac_budget, recipe.importance, gradients=gradients)
+    _insist_on_speed(recipe, whole, model, options.say)
+    model.train()
     steps = round(recipe.steps * recipe.finetune_fraction)
-    fit(model, sampler, Stage(PRUNED, 1, steps, recipe.finetune_rate), folder.folder)
-    _finish(folder, PRUNED, model)
+    stage = Stage(PRUNED, 1, steps, recipe.finetune_rate, loss=recipe.loss)
+    fit(model, sampler, stage, run.folder, options)
+    _finish(run, PRUNED, model)
 
 
-def _control_and_qat(recipe: Recipe, folder: Run, sampler: bank.Sampler) -> None:
+def _insist_on_speed(recipe: Recipe, whole: Network, pruned: Network, say: Say) -> None:
+    left, times = macs(pruned) / macs(whole), speedup(whole, pruned)
+    say(f"pruned to {left:.0%} of the MACs: {times:.2f} times as fast here")
+    if times < recipe.least_speedup:
+        raise TrainingError(
+            f"pruning to {left:.0%} of the MACs made the network {times:.2f} times as fast, "
+            f"{recipe.least_speedup:g} was asked for",
+            next_step="lower mac_budget, or least_speedup in the recipe; the float stage is kept",
+        )
+
+
+def _control_and_qat(recipe: Recipe, run: Run, sampler: Sampler, options: Options) -> None:
     steps = round(recipe.steps * recipe.qat_fraction)
-    if not folder.checkpoint(CONTROL).exists():
-        control = fuse_batch_norm(UNet.from_state(folder.state(PRUNED))).train()
-        fit(control, sampler, Stage(CONTROL, 2, steps, recipe.qat_rate), folder.folder)
-        _finish(folder, CONTROL, control)
-    if not folder.checkpoint(QAT).exists():
-        prepared = prepare(UNet.from_state(folder.state(PRUNED)))
-        stage = Stage(QAT, 2, steps, recipe.qat_rate, Frozen(prepared, steps))
-        fit(prepared, sampler, stage, folder.folder)
-        _finish(folder, QAT, prepared)
+    # Neither is averaged nor rounded to bf16: they are to differ in nothing but INT8.
+    exact = options._replace(precision="32", ema=0.0, patience=0)
+    if not run.checkpoint(CONTROL).exists():
+        control = fuse_batch_norm(rebuild(recipe.network, run.state(PRUNED))).train()
+        stage = Stage(CONTROL, 2, steps, recipe.qat_rate, loss=recipe.loss)
+        fit(control, sampler, stage, run.folder, exact)
+        _finish(run, CONTROL, control)
+    if not run.checkpoint(QAT).exists():
+        prepared = prepare(rebuild(recipe.network, run.state(PRUNED)))
+        switch = Frozen(prepared, steps)
+        stage = Stage(QAT, 2, steps, recipe.qat_rate, switch, loss=recipe.loss)
+        fit(prepared, sampler, stage, run.folder, exact)
+        _finish(run, QAT, prepared)
 
 
-def _finish(folder: Run, stage: str, model: nn.Module) -> None:
-    save_state(folder.checkpoint(stage), {"model": model.state_dict()})
-    (folder.folder / "checkpoints" / f"{stage}.part.pt").unlink(missing_ok=True)
+def _finish(run: Run, stage: str, model: nn.Module) -> None:
+    save_state(run.checkpoint(stage), {"model": model.state_dict()})
+    (run.folder / "checkpoints" / f"{stage}.part.pt").unlink(missing_ok=True)
 
 
-def load_float(folder: Run, stage: str) -> UNet:
-    """The network of a float stage (float, pruned, control), in evaluation mode."""
-    model: UNet = UNet.from_state(folder.state(stage)).eval()
+def load_float(run: Run, stage: str) -> Network:
+    """The network of a float stage (pretrained, float, pruned, control), in evaluation mode."""
+    model: Network = rebuild(run.config().recipe.network, run.state(stage)).eval()
     return model
 
 
-def load_quantised(folder: Run) -> nn.Module:
+def load_quantised(run: Run) -> nn.Module:
     """The integer model of the qat stage: Q/DQ around integer weights, ready for export."""
-    prepared = prepare(load_float(folder, PRUNED))
-    prepared.load_state_dict(folder.state(QAT))
+    prepared = prepare(load_float(run, PRUNED))
+    prepared.load_state_dict(run.state(QAT))
     return convert(prepared)
 
 
@@ -149,22 +177,19 @@ def eager_engine(model: nn.Module, manifest: Manifest) -> CpuEngine:
     return CpuEngine(manifest, as_network(model), spec)
 
 
-def _summarise(recipe: Recipe, folder: Run, cases: Sequence[Case], say: Say) -> Summary:
-    noisy = mean_quality(qualities([case.noisy for case in cases], cases))
+def _summarise(recipe: Recipe, run: Run, cases: Sequence[Case], say: Say) -> Summary:
+    base = mean_quality(qualities([base_image(case) for case in cases], cases))
+    words = range_words(recipe.modality[0])
+    say(f"held out, untouched: {base.psnr:.2f} dB, SSIM {base.ssim:.4f} (data range: {words})")
     stages = {}
-    for stage in run.STAGES:
-        model = load_quantised(folder) if stage == QAT else load_float(folder, stage)
-        shape = load_float(folder, PRUNED if stage == QAT else stage)
+    for stage in STAGES:
+        if stage == PRETRAINED and not run.checkpoint(stage).exists():
+            continue
+        model = load_quantised(run) if stage == QAT else load_float(run, stage)
+        shape = load_float(run, PRUNED if stage == QAT else stage)
         engine = eager_engine(model, draft_manifest(recipe, shape))
         images = enhance_cases({stage: engine}, cases, f"Measuring {stage}")[stage]
         mean = mean_quality(qualities(images, cases))
         stages[stage] = StageSummary(psnr=mean.psnr, ssim=mean.ssim, macs=macs(shape))
-        say(f"{stage}: {mean.psnr:.2f} dB, SSIM {mean.ssim:.4f} (noisy {noisy.psnr:.2f} dB)")
-    return Summary(noisy_psnr=noisy.psnr, noisy_ssim=noisy.ssim, stages=stages)
-
-
-def shorten(recipe: Recipe, steps: int | None, seed: int | None) -> Recipe:
-    """The recipe with another length (steps of the float stage) or seed, where given."""
-    if steps is not None:
-        recipe = msgspec.structs.replace(recipe, steps=steps)
-    return recipe if seed is None else msgspec.structs.replace(recipe, seed=seed)
+        say(f"{stage}: {mean.psnr:.2f} dB, SSIM {mean.ssim:.4f}")
+    return Summary(data_range=words, base_psnr=base.psnr, base_ssim=base.ssim, stages=stages)

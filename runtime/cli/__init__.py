@@ -21,13 +21,17 @@ EXTRA_OF = {
     "lightning_fabric": "workstation",
     "matplotlib": "workstation",
     "monai": "workstation",
+    "nibabel": "nifti",
     "onnx": "workstation",
     "onnxruntime": "cpu",
     "onnxscript": "workstation",
     "openvino": "cpu",
+    "scipy": "workstation",
+    "skimage": "workstation",
     "torch": "workstation",
     "torch_pruning": "workstation",
     "torchao": "workstation",
+    "torchio": "workstation",
 }
 
 

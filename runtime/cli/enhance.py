@@ -1,4 +1,4 @@
-"""`scanside enhance`: files or folders of DICOM through a model, in this process."""
+"""`scanside enhance`: files or folders of DICOM and NIfTI through a model, in this process."""
 
 from __future__ import annotations
 
@@ -22,6 +22,9 @@ PATH = click.Path(path_type=Path)
 @click.argument("destination", type=PATH, metavar="DST")
 @engine_options
 @click.option("--overwrite", is_flag=True, help="Replace results that are there already.")
+@click.option(
+    "--modality", metavar="CODE", help="Of NIfTI files (CT, MR ...), if the model is for several."
+)
 def enhance(
     bundle: Path,
     source: Path,
@@ -29,16 +32,21 @@ def enhance(
     engine: str,
     threads: int | None,
     overwrite: bool,
+    modality: str | None,
 ) -> None:
-    """Enhance DICOM images with the model in the bundle FILE.
+    """Enhance DICOM images and NIfTI volumes with the model in the bundle FILE.
 
     SRC is an image or a folder of images; DST gets derived images under the same names. The
     originals are only read. What fails is reported and left out, and the exit code says so.
+
+    NIfTI becomes NIfTI, slice by slice in the plane of its first two axes. Text in its header and
+    header extensions may name a patient: they are not copied.
 
     \b
     Example:
       scanside enhance ct.scanside scans/ enhanced/
       scanside enhance ct.scanside slice.dcm better.dcm --engine openvino --threads 2
+      scanside enhance mr.scanside brain.nii.gz better.nii.gz
     """
     from scanside.runtime.admission import admit
     from scanside.runtime.bundle import Bundle
@@ -46,6 +54,7 @@ def enhance(
     from scanside.runtime.dicom.derive import ModelNote
     from scanside.runtime.engines.choose import open_engine
     from scanside.runtime.golden import check_engine
+    from scanside.runtime.nifti.convert import volume_rules
 
     model = Bundle.open(bundle)
     if not model.signed:
@@ -68,8 +77,12 @@ def enhance(
             scale=running.spec.scale,
             signed=model.signed,
         )
-        done = convert(source, destination, run, note, overwrite=overwrite)
+        rules = volume_rules(model.manifest, modality)
+        done = convert(source, destination, run, note, overwrite=overwrite, volumes=rules)
     finally:
         running.close()
-    passed = f", {done.passed} other files passed" if done.passed else ""
-    click.echo(f"{done.images} images, {done.frames} frames enhanced{passed}")
+    counts = [f"{done.images} images"] if done.images or not done.volumes else []
+    counts += [f"{done.volumes} volumes"] if done.volumes else []
+    counts += [f"{done.frames} frames enhanced"]
+    counts += [f"{done.passed} other files passed"] if done.passed else []
+    click.echo(", ".join(counts))

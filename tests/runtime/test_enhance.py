@@ -121,6 +121,7 @@ def test_help_shows_an_example() -> None:
     text = CliRunner().invoke(enhance, ["--help"]).output
     assert "Example:" in text
     assert "scanside enhance ct.scanside scans/ enhanced/" in text
+    assert "brain.nii.gz" in text
 
 
 def test_real_images_of_any_modality_come_back_bit_for_bit(data_dir: Path, tmp_path: Path) -> None:
@@ -138,3 +139,66 @@ def test_real_images_of_any_modality_come_back_bit_for_bit(data_dir: Path, tmp_p
         if result.name == "MR_small_padded.dcm":
             want.PixelData = want.PixelData[:8192]
         np.testing.assert_array_equal(decoded_words(got), decoded_words(want))
+
+
+def _nifti(path: Path, dtype: type = np.int16) -> Path:
+    nibabel = pytest.importorskip("nibabel")
+    path.parent.mkdir(exist_ok=True)
+    voxels = np.random.default_rng(0).integers(-900, 900, (40, 36, 3)).astype(dtype)
+    nibabel.Nifti1Image(voxels, np.diag([0.8, 0.7, 3, 1])).to_filename(path)
+    return path
+
+
+def test_a_nifti_volume(bundle: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    source = _nifti(tmp_path / "a.nii.gz")
+    assert _enhance(bundle, source, tmp_path / "b.nii.gz") == 0
+    assert capfd.readouterr().out == "1 volumes, 3 frames enhanced\n"
+    import nibabel
+
+    got, want = nibabel.load(tmp_path / "b.nii.gz"), nibabel.load(source)
+    np.testing.assert_array_equal(np.asarray(got.dataobj), np.asarray(want.dataobj))
+    assert b"UNSIGNED" in bytes(got.header["descrip"])
+
+
+def test_a_folder_of_both_kinds_keeps_its_names(
+    bundle: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    _nifti(tmp_path / "in" / "deep.nii")
+    save(make_dicom(WORDS), tmp_path / "in" / "a")
+    (tmp_path / "in" / "notes.txt").write_text("no image")
+    assert _enhance(bundle, tmp_path / "in", tmp_path / "out") == 0
+    assert "1 images, 1 volumes, 4 frames enhanced, 1 other files passed" in capfd.readouterr().out
+    assert {p.name for p in (tmp_path / "out").iterdir()} == {"a", "deep.nii"}
+    (tmp_path / "in" / "cut.nii.gz").write_bytes(b"\x1f\x8b")
+    assert _enhance(bundle, tmp_path / "in", tmp_path / "new") == 11
+    assert "cut.nii.gz: truncated" in capfd.readouterr().err
+
+
+def test_names_that_promise_another_format_are_refused(
+    bundle: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    nifti = _nifti(tmp_path / "a.nii")
+    dicom = save(make_dicom(WORDS), tmp_path / "a.dcm")
+    for source, target in ((nifti, "b.dcm"), (nifti, "b"), (dicom, "b.nii"), (dicom, "b.nii.gz")):
+        assert _enhance(bundle, source, tmp_path / target) == 4
+        assert "next: give the result" in capfd.readouterr().err
+        assert not (tmp_path / target).exists()
+    for pair in ("b.hdr", "b.img"):
+        (tmp_path / pair).write_bytes(b"\x5c\x01\0\0" + bytes(344))
+    for pair in ("b.hdr", "b.img"):
+        assert _enhance(bundle, tmp_path / pair, tmp_path / "c.img") == 4
+        assert "one .nii file" in capfd.readouterr().err
+    assert _enhance(bundle, nifti, nifti, "--overwrite") == 4
+
+
+def test_a_model_for_several_modalities_asks_which(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    bundle = write_test_bundle(tmp_path / "two.scanside", modality=("CT", "MR"))
+    arguments = (bundle, _nifti(tmp_path / "a.nii"), tmp_path / "b.nii")
+    assert _enhance(*arguments) == 4
+    assert "--modality" in capfd.readouterr().err
+    assert _enhance(*arguments, "--modality", "US") == 8
+    assert "the model is for CT/MR" in capfd.readouterr().err
+    assert not (tmp_path / "b.nii").exists()
+    assert _enhance(*arguments, "--modality", "MR") == 0

@@ -4,13 +4,15 @@ import msgspec
 import numpy as np
 import pytest
 
-from scanside.runtime.errors import NoImagesError, RunFolderError, UnknownRecipeError
+from scanside.runtime.errors import NoImagesError, RunFolderError
 from scanside.train.fit import Step
 from scanside.train.heldout import load_cases
-from scanside.train.recipes import load_recipe, recipe_names
-from scanside.train.run import STAGES, Run
-from scanside.train.stages import shorten, train_recipe
+from scanside.train.run import CONTROL, FLOAT, PRUNED, QAT, Run
+from scanside.train.stages import train_recipe
 from tiny import TINY
+
+
+STAGES = (FLOAT, PRUNED, CONTROL, QAT)
 
 
 def quietly(line: str) -> None:
@@ -22,7 +24,7 @@ def test_a_run_leaves_every_stage_and_its_figures(tiny_run):
     summary = run.summary()
     assert list(summary.stages) == list(STAGES)
     assert summary.stages["pruned"].macs <= TINY.mac_budget * summary.stages["float"].macs
-    assert summary.stages["float"].psnr > summary.noisy_psnr + 1
+    assert summary.stages["float"].psnr > summary.base_psnr + 1
     assert abs(summary.stages["qat"].psnr - summary.stages["control"].psnr) < 0.3
     assert (tiny_run / "curves.png").read_bytes().startswith(b"\x89PNG")
     left = {path.name for path in (tiny_run / "checkpoints").iterdir()}
@@ -41,11 +43,11 @@ def test_control_and_qat_are_trained_equally_long(tiny_run):
 
 def test_held_out_cases_are_noisy_as_stated(tiny_run):
     cases = load_cases(Run(tiny_run).heldout)
-    assert len(cases) == TINY.heldout_phantoms * len(TINY.heldout_sigma_hu)
+    assert len(cases) == TINY.heldout_phantoms * len(TINY.heldout_levels)
     for case in cases:
         tissue = case.inside & (np.abs(case.clean.astype(int)) < 150)
-        noise = (case.noisy.astype(int) - case.clean)[tissue].std()
-        assert noise == pytest.approx(case.sigma_hu, rel=0.05)
+        noise = (case.degraded.astype(int) - case.clean)[tissue].std()
+        assert noise == pytest.approx(case.level, rel=0.05)
 
 
 def test_a_finished_run_is_not_trained_again(tiny_run):
@@ -56,7 +58,7 @@ def test_a_finished_run_is_not_trained_again(tiny_run):
 
 def test_another_configuration_is_refused(tiny_run):
     with pytest.raises(RunFolderError, match="another recipe"):
-        train_recipe(shorten(TINY, 130, None), tiny_run, [], quietly)
+        train_recipe(TINY.changed(steps=130), tiny_run, [], quietly)
 
 
 def test_data_without_images_stops_before_anything_is_written(tmp_path):
@@ -70,14 +72,3 @@ def test_an_unfinished_run_says_what_to_do(tmp_path):
     with pytest.raises(RunFolderError) as caught:
         Run(tmp_path).summary()
     assert "scanside train" in caught.value.next_step
-
-
-def test_recipes_are_found_by_name():
-    assert "denoise-ct" in recipe_names()
-    recipe = load_recipe("denoise-ct")
-    assert recipe.name == "denoise-ct"
-    # The design's rule for the margin.
-    assert recipe.window.margin >= 4 * recipe.noise.sigma_hu[1]
-    with pytest.raises(UnknownRecipeError) as caught:
-        load_recipe("denoise-everything")
-    assert "denoise-ct" in caught.value.next_step

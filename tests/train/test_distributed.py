@@ -1,0 +1,114 @@
+"""Two processes that torchrun started do what one does.
+
+Run as a script this file is what each of them executes.
+"""
+
+import os
+import subprocess
+import sys
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from scanside.runtime.errors import TrainingError
+from scanside.train.adversarial import fit_adversarial
+from scanside.train.fit import Options, Stage, fit
+from scanside.train.journal import read_journal, save_state
+from scanside.train.models.discriminator import Discriminator
+from scanside.train.models.srnet import SRNet
+from scanside.train.models.unet import UNet
+from scanside.train.sampler import Batch
+
+STEPS = 12
+ROWS = 5  # does not divide by two
+CASES = ("batch-norm", "plain", "duel")
+OPTIONS = Options(precision="32", ema=0.9)
+
+
+class Draws:
+    def __init__(self, scale: int = 1, rows: int = ROWS) -> None:
+        self.scale, self.rows = scale, rows
+
+    def batch(self, stage: int, step: int) -> Batch:
+        rng = np.random.default_rng([stage, step])
+        clean = rng.uniform(0.2, 0.8, (self.rows, 1, 1)) + np.zeros((32, 32))
+        error = rng.normal(0, 0.05, clean.shape)
+        weight, emphasis = np.ones_like(clean), rng.uniform(100, 900, (self.rows, 1, 1))
+        image = (clean + error)[:, None, :: self.scale, :: self.scale]
+        parts = (image, error, weight, emphasis, clean)
+        return Batch(*(torch.from_numpy(part.astype(np.float32)) for part in parts))
+
+
+def train(case: str, folder: Path) -> torch.nn.Module:
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
+    stage = Stage("stage", 0, STEPS, 1e-3)
+    if case == "plain":
+        model: torch.nn.Module = SRNet(8, 1).train()
+        fit(model, Draws(2), stage, folder, OPTIONS)
+        return model
+    model = UNet((8, 16)).train()
+    if case == "duel":
+        judge = Discriminator(4).train()
+        fit_adversarial(model, judge, Draws(), stage._replace(loss="l1"), folder, OPTIONS, 0.1)
+    else:
+        fit(model, Draws(), stage, folder, OPTIONS._replace(patience=9))
+    return model
+
+
+@pytest.fixture(scope="module")
+def two_processes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("two")
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
+    command += ["--nproc-per-node", "2", __file__, str(folder)]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, env=environment, timeout=120, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "deprecated" not in done.stderr
+    return folder
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_the_loss_follows_the_single_process_run(two_processes, tmp_path, case):
+    model = train(case, tmp_path)
+    alone = read_journal(tmp_path)["stage"]
+    shared = read_journal(two_processes / case)["stage"]
+    assert list(shared) == list(alone) == list(range(STEPS))
+    for step in range(STEPS):
+        assert shared[step].loss == pytest.approx(alone[step].loss, rel=1e-4)
+        if case == "duel":
+            assert shared[step].discriminator == pytest.approx(alone[step].discriminator, rel=1e-3)
+    lines = (two_processes / case / "metrics.jsonl").read_bytes().splitlines()
+    assert len(lines) == STEPS  # the first process alone writes
+    states = [
+        torch.load(two_processes / case / f"rank{rank}.pt", weights_only=True)["model"]
+        for rank in (0, 1)
+    ]
+    for name, value in model.state_dict().items():
+        assert torch.equal(states[0][name], states[1][name])
+        # Adam makes whole steps of gradients that are nearly nothing: within one step.
+        torch.testing.assert_close(states[0][name], value, rtol=1e-2, atol=1e-3)
+        if case == "batch-norm" and name.endswith("running_var"):
+            torch.testing.assert_close(states[0][name], value, rtol=2e-4, atol=0)
+
+
+def test_more_processes_than_images_are_refused(two_processes):
+    assert "cannot be shared by 2 processes" in (two_processes / "refusing" / "words").read_text()
+
+
+if __name__ == "__main__":
+    warnings.simplefilter("error")
+    rank = os.environ["RANK"]
+    for case in CASES:
+        place = Path(sys.argv[1]) / case
+        place.mkdir(exist_ok=True)
+        save_state(place / f"rank{rank}.pt", {"model": train(case, place).state_dict()})
+    place = Path(sys.argv[1]) / "refusing"
+    place.mkdir(exist_ok=True)
+    try:
+        fit(UNet((8, 16)).train(), Draws(rows=1), Stage("stage", 0, 3, 1e-3), place, OPTIONS)
+    except TrainingError as error:
+        (place / "words").write_text(str(error))
