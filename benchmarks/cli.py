@@ -6,6 +6,8 @@ from pathlib import Path
 
 import click
 
+from scanside.benchmarks.training.cli import pruning, sensitivity, training
+
 
 @click.group()
 def bench() -> None:
@@ -15,6 +17,10 @@ def bench() -> None:
     Example:
       scanside bench latency ct.scanside
     """
+
+
+for verb in (pruning, sensitivity, training):
+    bench.add_command(verb)
 
 
 @bench.command()
@@ -51,6 +57,53 @@ def latency(bundle: Path, run: Path | None, side: int, threads: int | None, roun
         Bundle.open(bundle), Run(run) if run else None, side=side, threads=used, rounds=rounds
     )
     show(latency_table(figures, f"{side} x {side}, {used} threads each, {device_name()}"))
+
+
+@bench.command()
+@click.argument("run", type=click.Path(path_type=Path))
+@click.option("--bundle", type=click.Path(path_type=Path), help="Takes its INT8 as it is served.")
+@click.option(
+    "--level",
+    "levels",
+    type=float,
+    multiple=True,
+    help="Of the degradation, in its own unit; may be repeated [the recipe's held-out levels].",
+)
+@click.option(
+    "--data",
+    type=click.Path(path_type=Path),
+    multiple=True,
+    help="Clean images to judge on [the held-out real series in SCANSIDE_DATA].",
+)
+@click.option("--images", type=click.IntRange(min=0), default=0, help="At most so many [all].")
+@click.option(
+    "--draws", type=click.IntRange(min=0), default=50, show_default=True, help="For the discs; CT."
+)
+@click.option("--out", type=click.Path(path_type=Path), help="JSON [RUN/quality.json].")
+def quality(
+    run: Path,
+    bundle: Path | None,
+    levels: tuple[float, ...],
+    data: tuple[Path, ...],
+    images: int,
+    draws: int,
+    out: Path | None,
+) -> None:
+    """Every stage of RUN beside classical methods at their best strength, and what PSNR hides.
+
+    \b
+    Example:
+      scanside bench quality runs/ct --bundle ct.scanside --level 20 --level 40 --level 80
+    """
+    from scanside.benchmarks.quality.report import compare, tables, write_report
+    from scanside.benchmarks.tables import show
+    from scanside.train.run import Run
+
+    trained = Run(run)
+    wanted = levels or trained.config().recipe.heldout_levels
+    report = compare(trained, bundle, wanted, data, images, draws)
+    write_report(out or run / "quality.json", report)
+    show(*tables(report))
 
 
 @click.command()

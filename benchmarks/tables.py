@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
 from rich.console import Console
@@ -22,36 +22,48 @@ class StageFigures(msgspec.Struct, frozen=True, kw_only=True):
     gains: list[float]
 
 
+def table(title: str, headings: Sequence[str], rows: Iterable[Sequence[str]]) -> Table:
+    """A table whose first column is names and the others figures."""
+    made = Table(title=title, title_justify="left")
+    for index, heading in enumerate(headings):
+        made.add_column(heading, justify="right" if index else "left")
+    for row in rows:
+        made.add_row(*row)
+    return made
+
+
 def quality_table(stages: Mapping[str, StageFigures], data: str) -> Table:
-    table = Table(
-        title=f"Quality: {data}\nPSNR over 4095 HU, non-padding pixels", title_justify="left"
+    return table(
+        f"Quality: {data}\nPSNR over 4095 HU, non-padding pixels",
+        ("stage", "PSNR dB", "gain dB", "worst slice dB", "SSIM"),
+        [
+            (
+                name,
+                f"{row.psnr:.2f}",
+                f"{row.gain:+.2f}",
+                f"{row.worst_gain:+.2f}",
+                f"{row.ssim:.4f}",
+            )
+            for name, row in stages.items()
+        ],
     )
-    for heading in ("stage", "PSNR dB", "gain dB", "worst slice dB", "SSIM"):
-        table.add_column(heading, justify="left" if heading == "stage" else "right")
-    for name, row in stages.items():
-        table.add_row(
-            name,
-            f"{row.psnr:.2f}",
-            f"{row.gain:+.2f}",
-            f"{row.worst_gain:+.2f}",
-            f"{row.ssim:.4f}",
-        )
-    return table
 
 
 def latency_table(figures: Mapping[str, Latency], where: str) -> Table:
-    table = Table(title=f"Latency: {where}", title_justify="left")
-    for heading in ("engine", "p50 ms", "p90 ms", "p99 ms", "times faster (5..95%)"):
-        table.add_column(heading, justify="left" if heading == "engine" else "right")
-    for name, row in figures.items():
-        table.add_row(
-            name,
-            f"{row.p50:.1f}",
-            f"{row.p90:.1f}",
-            f"{row.p99:.1f}",
-            f"{row.ratio:.2f} ({row.ratio_low:.2f}..{row.ratio_high:.2f})",
-        )
-    return table
+    return table(
+        f"Latency: {where}",
+        ("engine", "p50 ms", "p90 ms", "p99 ms", "times faster (5..95%)"),
+        [
+            (
+                name,
+                f"{row.p50:.1f}",
+                f"{row.p90:.1f}",
+                f"{row.p99:.1f}",
+                f"{row.ratio:.2f} ({row.ratio_low:.2f}..{row.ratio_high:.2f})",
+            )
+            for name, row in figures.items()
+        ],
+    )
 
 
 def show(*tables: Table) -> None:

@@ -64,7 +64,8 @@ def facts_of(piece: Slice, modality: str) -> FrameFacts:
 
 def as_words(values: npt.NDArray[np.floating], piece: Slice) -> Values:
     """Values as the scanner would store them: rounded, within the bits, of the slice's dtype."""
-    return np.clip(np.rint(values), *piece.limits).astype(piece.values.dtype)
+    low, high = piece.limits
+    return np.asarray(np.clip(np.rint(values), low, high), dtype=piece.values.dtype)
 
 
 def ends_of(words: Values, facts: FrameFacts, intensity: Intensity) -> tuple[float, float, float]:

@@ -245,7 +245,8 @@ def steps_of(
             note = ""
             if stop and patience and step + 1 < stage.steps:
                 note = f"stopped early, the best was step {patience.best_step}"
-                options.say(f"stage {stage.name} {note} (at step {step} of {stage.steps})")
+                if chief:
+                    options.say(f"stage {stage.name} {note} (at step {step} of {stage.steps})")
             line = Step(stage.name, step, outcome.loss, rate, outcome.discriminator, note)
             journal.write(line, len(batch.image))
             if options.panels and (step + 1) % max(1, stage.steps // 10) == 0:

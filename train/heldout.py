@@ -47,7 +47,7 @@ def make_cases(
                         clean=clean,
                         degraded=simulator.whole(piece, level, rng),
                         facts=facts_of(piece, modality),
-                        inside=_inside(clean, piece, modality),
+                        inside=inside_of(clean, piece, modality),
                         level=float(level),
                         ruler=ruler(modality, clean, piece.limits),
                     )
@@ -56,7 +56,7 @@ def make_cases(
     return cases
 
 
-def _inside(clean: Image, piece: Slice, modality: str) -> Mask:
+def inside_of(clean: Image, piece: Slice, modality: str) -> Mask:
     """CT: the field of view without padding. MR: the patient, for in air a removed noise floor is
     easily won. Else everything that is not padding."""
     if modality == "MR":
@@ -106,7 +106,7 @@ def qualities(images: Sequence[Image], cases: Sequence[Case]) -> list[Quality]:
 class _Words(msgspec.Struct, frozen=True):
     facts: FrameFacts
     level: float
-    ruler: tuple[float, float, float, str]
+    ruler: Ruler
 
 
 def save_cases(path: Path, cases: Sequence[Case]) -> None:
@@ -115,7 +115,7 @@ def save_cases(path: Path, cases: Sequence[Case]) -> None:
         arrays[f"clean_{index:04d}"] = case.clean
         arrays[f"degraded_{index:04d}"] = case.degraded
         arrays[f"inside_{index:04d}"] = case.inside
-        words = msgspec.json.encode(_Words(case.facts, case.level, tuple(case.ruler)))
+        words = msgspec.json.encode(_Words(case.facts, case.level, case.ruler))
         arrays[f"words_{index:04d}"] = np.frombuffer(words, dtype=np.uint8)
     with replace_file(path) as stream:
         np.savez(stream, **arrays)  # type: ignore[arg-type]
@@ -141,5 +141,5 @@ def _load_case(arrays: Mapping[str, npt.NDArray[Any]], index: str) -> Case:
         words.facts,
         arrays[f"inside_{index}"],
         words.level,
-        Ruler(*words.ruler),
+        words.ruler,
     )

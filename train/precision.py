@@ -146,9 +146,10 @@ def _over_all_processes(self: nn.BatchNorm2d, x: Tensor) -> Tensor:
     if not self.training:
         return nn.BatchNorm2d.forward(self, x)
     values = x.float()
-    ones = torch.tensor(float(values[:, 0].numel()), device=x.device)
-    count = _total(ones)
-    mean = _total(values.sum((0, 2, 3))) / count
+    rows = values.new_full((1,), float(values[:, 0].numel()))
+    sums = _total(torch.cat([values.sum((0, 2, 3)), rows]))
+    count = sums[-1].detach()
+    mean = sums[:-1] / count
     centred = values - mean[:, None, None]
     variance = _total(centred.square().sum((0, 2, 3))) / count
     if self.running_mean is not None and self.running_var is not None:

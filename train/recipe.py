@@ -18,7 +18,7 @@ class Part(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A table of a recipe's TOML."""
 
 
-class LowDose(Part, kw_only=True, tag="low dose"):
+class LowDose(Part, frozen=True, kw_only=True, tag="low dose"):
     """How clean CT becomes low-dose CT (scanside.train.degradations.lowdose).
 
     sigma_hu: standard deviation in soft tissue. pixel_mm: of the phantoms; an image file brings its
@@ -33,7 +33,7 @@ class LowDose(Part, kw_only=True, tag="low dose"):
     realisations: int = 2
 
 
-class Rician(Part, kw_only=True, tag="rician"):
+class Rician(Part, frozen=True, kw_only=True, tag="rician"):
     """Noise of a magnitude MR image (scanside.train.degradations.rician).
 
     percent: standard deviation of either channel, in percent of the image's 99th percentile.
@@ -46,7 +46,7 @@ class Rician(Part, kw_only=True, tag="rician"):
     acquired: Span = (0.7, 1.0)
 
 
-class PhotonNoise(Part, kw_only=True, tag="photon noise"):
+class PhotonNoise(Part, frozen=True, kw_only=True, tag="photon noise"):
     """Poisson-Gaussian noise of a digital radiograph (scanside.train.degradations.radiograph).
 
     quanta: detected per pixel where the image is brightest; the fewer, the noisier. read_quanta:
@@ -59,7 +59,7 @@ class PhotonNoise(Part, kw_only=True, tag="photon noise"):
     blur: Span = (0.0, 0.7)
 
 
-class Speckle(Part, kw_only=True, tag="speckle"):
+class Speckle(Part, frozen=True, kw_only=True, tag="speckle"):
     """Speckle of log-compressed ultrasound (scanside.train.degradations.speckle).
 
     looks: independent speckle patterns averaged (compounding); the fewer, the stronger.
@@ -72,7 +72,7 @@ class Speckle(Part, kw_only=True, tag="speckle"):
     dynamic_range_db: float = 60.0
 
 
-class KSpaceTruncation(Part, kw_only=True, tag="k-space truncation"):
+class KSpaceTruncation(Part, frozen=True, kw_only=True, tag="k-space truncation"):
     """Half the resolution by cutting k-space (scanside.train.degradations.kspace), for 2x.
 
     percent: standard deviation of the noise that the coarse image has, in percent of its 99th
@@ -85,7 +85,7 @@ class KSpaceTruncation(Part, kw_only=True, tag="k-space truncation"):
 Degradation = LowDose | Rician | PhotonNoise | Speckle | KSpaceTruncation
 
 
-class Augmentation(Part, kw_only=True):
+class Augmentation(Part, frozen=True, kw_only=True):
     """How images from files are varied before they are degraded (phantoms vary by themselves).
 
     copies: of each image, the first as it is. degrees, scale: of a random affine map.
@@ -98,7 +98,7 @@ class Augmentation(Part, kw_only=True):
     bias_field: float = 0.0
 
 
-class Lesions(Part, kw_only=True):
+class Lesions(Part, frozen=True, kw_only=True):
     """Low-contrast ellipses put into training patches (scanside.train.data.lesions).
 
     per_patch: fewest and most. radius: in pixels. percent: of contrast, either sign, in percent of
@@ -110,27 +110,27 @@ class Lesions(Part, kw_only=True):
     percent: Span = (1.5, 10.0)
 
 
-class UNetShape(Part, kw_only=True, tag="unet"):
+class UNetShape(Part, frozen=True, kw_only=True, tag="unet"):
     """Our U-Net (scanside.train.models.unet). widths: channels per level, full resolution first."""
 
     widths: tuple[int, ...] = (16, 32, 64)
 
 
-class MonaiUNetShape(Part, kw_only=True, tag="monai unet"):
+class MonaiUNetShape(Part, frozen=True, kw_only=True, tag="monai unet"):
     """MONAI's residual-unit U-Net (scanside.train.models.monai_unet)."""
 
     widths: tuple[int, ...] = (16, 32, 64)
     units: int = 1
 
 
-class SRNetShape(Part, kw_only=True, tag="sr net"):
+class SRNetShape(Part, frozen=True, kw_only=True, tag="sr net"):
     """The light 2x network (scanside.train.models.srnet): ReLU, pixel shuffle last."""
 
     width: int = 32
     blocks: int = 6
 
 
-class SRGANShape(Part, kw_only=True, tag="srgan"):
+class SRGANShape(Part, frozen=True, kw_only=True, tag="srgan"):
     """The generator of the SRGAN paper (scanside.train.models.srgan): 9x9 head and tail, residual
     blocks, pixel shuffle 2x. prelu: as in the paper; False takes ReLU, which INT8 fuses."""
 
@@ -142,7 +142,7 @@ class SRGANShape(Part, kw_only=True, tag="srgan"):
 Shape = UNetShape | MonaiUNetShape | SRNetShape | SRGANShape
 
 
-class Adversarial(Part, kw_only=True):
+class Adversarial(Part, frozen=True, kw_only=True):
     """Training against a discriminator, after the pre-training on L1 (scanside.train.adversarial).
 
     steps_fraction: of `Recipe.steps`. weight: of the adversarial term beside L1.
@@ -153,18 +153,19 @@ class Adversarial(Part, kw_only=True):
     rate: float = 1e-4
 
 
-class Recipe(Part, kw_only=True):
+class Recipe(Part, frozen=True, kw_only=True):
     """How a model is made. `steps` are optimiser steps of the float stage; the other stages are
     fractions of it, so that one number says how long training is. INT8 has to pass the gate at each
     of `heldout_levels` (in the degradation's unit): it does most harm where there is least noise to
     remove.
 
-    least_speedup: pruning that makes the network no faster than this is refused, whatever its
-    MACs. phantom: which kind is painted ("ct", "mr", "xray", "ultrasound"). file_share: of the
-    patches drawn from the user's files where there are any, the rest from phantoms. crop: side of a
-    training patch, in pixels of the target. loss: "l2", "l1" or "l2 and means"
-    (scanside.train.fit.penalty). ema: decay of the averaged weights, 0 for none. patience: stop the
-    float stage early when the loss has not improved for so many tenths of it, 0 for never.
+    importance, round_to: see scanside.train.prune. least_speedup: pruning that makes the
+    network no faster than this is refused, whatever its MACs. phantom: which kind is painted
+    ("ct", "mr", "xray", "ultrasound"). file_share: of the patches drawn from the user's files
+    where there are any, the rest from phantoms. crop: side of a training patch, in pixels of
+    the target. loss: "l2", "l1" or "l2 and means" (scanside.train.fit.penalty). ema: decay of
+    the averaged weights, 0 for none. patience: stop the float stage early when the loss has not
+    improved for so many tenths of it, 0 for never.
     """
 
     name: str
@@ -193,7 +194,8 @@ class Recipe(Part, kw_only=True):
     ema: float = 0.0
     patience: int = 0
     mac_budget: float = 0.5
-    importance: str = "l2"
+    importance: str = "group"
+    round_to: int = 4
     least_speedup: float = 1.1
     finetune_fraction: float = 0.35
     finetune_rate: float = 1e-3

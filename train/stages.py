@@ -20,9 +20,10 @@ from scanside.runtime.errors import TrainingError
 from scanside.runtime.manifest import Manifest
 from scanside.train.adversarial import fit_adversarial
 from scanside.train.curves import plot_curves
-from scanside.train.fit import Options, Stage, fit, loss_of, save_state
+from scanside.train.fit import Options, Stage, fit, loss_of
 from scanside.train.gather import gather
 from scanside.train.heldout import base_image, enhance_cases, qualities
+from scanside.train.journal import save_state
 from scanside.train.manifest import draft_manifest
 from scanside.train.metrics.case import Case, range_words
 from scanside.train.metrics.quality import mean_quality
@@ -108,9 +109,15 @@ def _pruned(recipe: Recipe, run: Run, sampler: Sampler, options: Options) -> Non
 
     def gradients(model: nn.Module) -> None:
         for step in range(TAYLOR_BATCHES):
-            loss_of(model, sampler.batch(3, step), recipe.loss).backward()
+            loss_of(model, sampler.batch(3, step), recipe.loss).backward()  # type: ignore[no-untyped-call]
 
-    model = prune(whole, recipe.mac_budget, recipe.importance, gradients=gradients)
+    model = prune(
+        whole,
+        recipe.mac_budget,
+        recipe.importance,
+        gradients=gradients,
+        round_to=recipe.round_to,
+    )
     _insist_on_speed(recipe, whole, model, options.say)
     model.train()
     steps = round(recipe.steps * recipe.finetune_fraction)

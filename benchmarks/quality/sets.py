@@ -23,10 +23,8 @@ REAL = {
 """Modality -> folder in SCANSIDE_DATA, what it is."""
 
 
-class TestSet(NamedTuple):
+class JudgedSet(NamedTuple):
     """words: what the images are and how they were degraded. slices: clean, one for each image."""
-
-    __test__ = False  # pytest: no test, in spite of the name
 
     words: str
     unit: str
@@ -40,7 +38,7 @@ class TestSet(NamedTuple):
 
 def find_set(
     recipe: Recipe, levels: Sequence[float], folders: Sequence[Path] = (), most: int = 0
-) -> TestSet:
+) -> JudgedSet:
     """The held-out series for a recipe's modality, or the user's own folders, degraded to `levels`.
 
     most: take so many images, evenly spread, 0 for all. Raises NoImagesError where there are none.
@@ -67,7 +65,7 @@ def find_set(
     unit = simulator_of(recipe).unit
     kind = type(recipe.degradation).__struct_config__.tag
     patients = len({one.patient for one in slices})
-    return TestSet(
+    return JudgedSet(
         f"{len(slices)} slices of {patients} patient{'s' * (patients > 1)}, {words}; "
         f"simulated {kind}, seed {SEED}",
         unit,

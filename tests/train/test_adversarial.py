@@ -96,14 +96,14 @@ def test_each_side_is_moved_by_its_own_loss_only():
 @pytest.mark.parametrize("precision", ["32", "bf16"])
 def test_both_sides_learn_and_are_written_down(tmp_path, precision):
     generator, discriminator = networks()
-    draws, stage = Draws(), STAGE._replace(steps=25, rate=3e-3)
+    draws, stage = Draws(), STAGE._replace(steps=40, rate=3e-3)
     batch = draws.batch(9, 0)
     before = loss_of(generator, batch, "l1").item()
     options = Options(precision=precision, panels=True)
     fit_adversarial(generator, discriminator, draws, stage, tmp_path, options, 1e-3)
     assert loss_of(generator, batch, "l1").item() < 0.9 * before
     steps = read_journal(tmp_path)["duel"]
-    assert [step.step for step in steps.values()] == list(range(25))
+    assert [step.step for step in steps.values()] == list(range(40))
     assert all(step.rate == rate_at(stage, step.step) for step in steps.values())
     assert min(step.discriminator for step in steps.values()) < 0.6 < np.log(2)
     plot_curves(tmp_path)

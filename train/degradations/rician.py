@@ -27,7 +27,7 @@ def rician(values: Array, sigma: float, rng: np.random.Generator, acquired: floa
     if acquired < 1:
         noise = _band_limited(noise, acquired)
     real, imaginary = np.float32(sigma) * noise
-    return np.hypot(values + real, imaginary)
+    return np.asarray(np.hypot(values + real, imaginary))
 
 
 def _band_limited(noise: Array, acquired: float) -> Array:

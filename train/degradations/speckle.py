@@ -30,11 +30,14 @@ def speckle(
 
     grain: deviations of the point spread along a row and along a column, in pixels. Looks between
     whole numbers: the last pattern counts less, so that the contrast is exactly 1/sqrt(looks).
+    The mean intensity is kept; the mean grey level falls, as a logarithm makes it (2.51 dB at one
+    look).
     """
     intensity = _intensity(values.shape, looks, grain, rng)
     decibels = 10 * np.log10(np.maximum(intensity, _LEAST))
     shown = values + decibels * np.float32(limit / dynamic_range_db)
-    return np.clip(shown, 0, limit).astype(np.float32)
+    # Where it is black nothing was measured: outside the sector there is no speckle.
+    return np.where(values > 0, np.clip(shown, 0, limit), 0).astype(np.float32)
 
 
 def _intensity(

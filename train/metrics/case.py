@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from scanside.runtime.frame import FrameFacts, Pixels
+from scanside.runtime.frame import FrameFacts
 
-Image = npt.NDArray[np.generic]
-"""(R, C) whole modality values."""
+Image = npt.NDArray[Any]
+"""(R, C) whole modality values, int16 or uint16."""
 Mask = npt.NDArray[np.bool_]
 
 CT_CLIP = (-1024.0, 3071.0)
@@ -55,8 +55,8 @@ class Case(NamedTuple):
     large as clean. level: of the degradation, in its own unit (HU, percent, quanta, looks).
     """
 
-    clean: Pixels
-    degraded: Pixels
+    clean: Image
+    degraded: Image
     facts: FrameFacts
     inside: Mask
     level: float

@@ -8,15 +8,16 @@ is, the sum itself. Scatter adds a smooth veil.
 from __future__ import annotations
 
 import numpy as np
+from scipy.ndimage import gaussian_filter
 
-from scanside.train.phantoms.ct import Array, Canvas
+from scanside.train.phantoms.ct import Array, Canvas, Mask
 
 LIMIT = 4095.0
 
 
 def _chord(rho: Array) -> Array:
     """Length of the ray through an ellipsoid, 1 at its centre."""
-    return np.sqrt(np.clip(1 - rho**2, 0, None))
+    return np.asarray(np.sqrt(np.clip(1 - rho**2, 0, None)))
 
 
 def _bone(c: Canvas, rho: Array, density: float) -> None:
@@ -73,6 +74,14 @@ def _abdomen(c: Canvas) -> None:
         _bone(c, c.radius(side * 0.5, 0.7, 0.4, 0.35, side * 0.4, 0.1), c.uniform(0.15, 0.3))
 
 
+def _collimated(c: Canvas) -> Mask:
+    """What the shutters leave open: a rectangle, a little turned."""
+    y, x = np.mgrid[: c.n, : c.n] / c.n * 2 - 1
+    turn, (high, wide) = c.uniform(-0.1, 0.1), (c.uniform(0.75, 1.1), c.uniform(0.75, 1.1))
+    along, across = x * np.cos(turn) + y * np.sin(turn), y * np.cos(turn) - x * np.sin(turn)
+    return np.asarray((np.abs(along) < wide) & (np.abs(across) < high))
+
+
 def phantom(n: int, rng: np.random.Generator) -> Array:
     """One radiograph (n, n) float32, 0..4095; focal spot and detector blur it by 0.5 to 1 pixel."""
     c = Canvas(n, rng)
@@ -85,9 +94,10 @@ def phantom(n: int, rng: np.random.Generator) -> Array:
     if rng.random() < 0.4:  # a marker of lead
         at = (c.uniform(-0.6, 0.6), c.uniform(-0.6, 0.6))
         c.hu += 1.5 * ((np.abs(c.x - at[0]) < 0.04) & (np.abs(c.y - at[1]) < 0.07))
-    response = np.exp(-2 * (np.pi * c.uniform(0.5, 1.0)) ** 2 * c._f2)
-    image = np.fft.irfft2(np.fft.rfft2(c.hu) * response, (n, n))
+    image = gaussian_filter(c.hu, c.uniform(0.5, 1.0), mode="nearest")
     low, high = np.percentile(image, [1, 99.5])
     floor = c.uniform(50, 500)
     image = floor + (image - low) / max(high - low, 1e-6) * c.uniform(2200, 3500)
-    return np.clip(image, 0, LIMIT).astype(np.float32)
+    if rng.random() < 0.5:  # collimated: outside, nothing but scatter reached the detector
+        image = np.where(_collimated(c), image, image.max() * c.uniform(0.9, 1.0))
+    return np.asarray(np.clip(image, 0, LIMIT), dtype=np.float32)

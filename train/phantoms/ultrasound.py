@@ -7,6 +7,7 @@ the beam shine, bone and stones shadow what lies behind them, fluid brightens it
 from __future__ import annotations
 
 import numpy as np
+from scipy.ndimage import gaussian_filter
 
 from scanside.train.phantoms.ct import Array, Canvas, Mask
 
@@ -31,7 +32,7 @@ def _field_of_view(c: Canvas) -> Mask:
 def _behind(where: Mask) -> Array:
     """How much of a structure lies between the probe, above, and a pixel: (n, n), 0..1."""
     depth = np.cumsum(where, axis=0).astype(np.float32)
-    return np.clip(depth / max(len(where) * 0.08, 1), 0, 1) * ~where
+    return np.asarray(np.clip(depth / max(len(where) * 0.08, 1), 0, 1) * ~where)
 
 
 def phantom(n: int, rng: np.random.Generator) -> Array:
@@ -66,6 +67,5 @@ def phantom(n: int, rng: np.random.Generator) -> Array:
     septa = np.abs(c.field(c.uniform(10, 25))) < c.uniform(0.01, 0.05)
     c.hu[septa] += c.uniform(10, 50)
     c.hu -= c.uniform(0, 50) * (c.y + 1) / 2  # attenuation that gain did not make up for
-    response = np.exp(-2 * (np.pi * c.uniform(0.5, 1.0)) ** 2 * c._f2)
-    image = np.fft.irfft2(np.fft.rfft2(c.hu) * response, (n, n))
+    image = gaussian_filter(c.hu, c.uniform(0.5, 1.0), mode="nearest")
     return np.where(_field_of_view(c), np.clip(image, 0, LIMIT), 0).astype(np.float32)

@@ -70,13 +70,22 @@ class LowDoseSimulator:
 
     def whole(self, piece: Slice, level: float, rng: np.random.Generator) -> Values:
         seed = int(rng.integers(2**62))
-        field = _noise(piece, level, copies=1, views=TEST_VIEWS, cutoff=TEST_CUTOFF, seed=seed)[0]
+        field = noise_fields(piece, level, copies=1, seed=seed)[0]
         noisy = as_words(piece.values + field, piece)
         if piece.padding is not None:  # noise must not turn tissue into padding
             low, high = piece.padding
             kept = (piece.values < low) | (piece.values > high)
             noisy[kept & (noisy >= low) & (noisy <= high)] = high + 1
         return noisy
+
+
+def noise_fields(piece: Slice, sigma_hu: float, *, copies: int, seed: int) -> Array:
+    """(copies, R, C) HU: noise for a test, at `sigma_hu` in soft tissue."""
+    parts = [
+        _noise(piece, sigma_hu, copies=1, views=TEST_VIEWS, cutoff=TEST_CUTOFF, seed=seed + index)
+        for index in range(copies)
+    ]
+    return np.concatenate(parts)
 
 
 def _noise(

@@ -39,7 +39,8 @@ def with_lesions(
         return clean
     rows, columns = clean.shape
     added = lesions((rows, columns), entry.strength, spec, rng)
-    return np.clip(clean + added * (clean > entry.floor), *entry.limits).astype(np.float32)
+    changed = clean + added * (clean > entry.floor)
+    return np.asarray(np.clip(changed, *entry.limits), dtype=np.float32)
 
 
 def floor_of(values: npt.NDArray[np.integer]) -> float:

@@ -10,6 +10,7 @@ import math
 from abc import ABC, abstractmethod
 
 import numpy as np
+from scipy.special import polygamma
 
 from scanside.runtime.manifest import Intensity, Percentiles
 from scanside.train.data.slice import Slice, Values
@@ -22,8 +23,6 @@ from scanside.train.recipe import Lesions, PhotonNoise, Rician, Span, Speckle
 from scanside.train.simulators.patch import cut, floor_of, log_uniform, with_lesions
 
 LEVELS = 6
-RAYLEIGH_DB = 5.57
-"""Standard deviation of log-compressed, fully developed speckle (Kaplan and Ma 1994)."""
 
 
 class _Pixelwise(ABC):
@@ -160,5 +159,6 @@ class SpeckleSimulator(_Pixelwise):
         return speckle(clean, entry.limits[1], level, (along, across), decibels, rng)
 
     def _deviation(self, entry: Entry, level: float) -> float:
-        shown = RAYLEIGH_DB / math.sqrt(level)
+        # Of the logarithm of a mean of exponentials, that is of a Gamma variable.
+        shown = 10 / math.log(10) * math.sqrt(float(polygamma(1, level)))
         return shown / self._noise.dynamic_range_db * entry.limits[1]

@@ -1,0 +1,1 @@
+"""Classical methods, each at its best strength: what a network has to beat."""
