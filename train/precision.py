@@ -97,10 +97,10 @@ def scaler_of(fabric: Fabric) -> torch.amp.GradScaler | None:
 def arithmetic(model: nn.Module, fabric: Fabric) -> Iterator[None]:
     """While the block runs, the model computes as a stage wants it to.
 
-    Weights lie channels last (measured: never slower in float32, up to 1.7 times faster in bf16);
-    in mixed precision the convolutions at both ends compute in float32; with several processes,
-    batch norm takes the statistics of the whole batch. Enter it before `Fabric.setup`: DDP
-    remembers how the weights lie.
+    Weights lie channels last (measured on a CPU: 1.07 to 1.28 times faster, in float32 and bf16,
+    for the U-Net, both generators and under QAT); in mixed precision the convolutions at both ends
+    compute in float32; with several processes, batch norm takes the statistics of the whole batch.
+    Enter it before `Fabric.setup`: DDP remembers how the weights lie.
     """
     model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     swapped: list[nn.Module] = []
