@@ -25,8 +25,8 @@ class Figure(msgspec.Struct, frozen=True, kw_only=True):
     """One engine on the held-out cases. Means over cases; PSNR in dB.
 
     drift: mean PSNR minus the control's. drift_at: the same for the cases of each level of
-    degradation. worst_drift: of the case that lost most. to_control: mean PSNR against the control's output
-    instead of the clean slice.
+    degradation. worst_drift: of the case that lost most. to_control: mean PSNR against the
+    control's output instead of the clean slice.
     """
 
     psnr: float
@@ -107,7 +107,8 @@ def insist(verdict: Verdict) -> None:
             if name != CONTROL and not drift >= -verdict.limit_db:  # so that NaN fails
                 raise GateError(
                     f"INT8 on {name} lost {-drift:.2f} dB against its float control at {level} "
-                    f"{verdict.level_unit}, over the limit of {verdict.limit_db} dB: no bundle is written",
+                    f"{verdict.level_unit}, over the limit of {verdict.limit_db} dB: "
+                    "no bundle is written",
                     next_step="train longer (--steps), raise qat_fraction or lower qat_rate in the "
                     "recipe, or prune less (mac_budget)",
                 )

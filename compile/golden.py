@@ -42,15 +42,18 @@ def golden_inputs(modality: str, sizes: Sizes, seed: int) -> list[GoldenInput]:
     """(words (R, C), facts) of frames that cover what engines get wrong.
 
     In this order: signed 16 bits (12 outside CT, 8 for ultrasound; so the others); unsigned 12 bits
-    with an intercept, longer than a tile; unsigned MONOCHROME1; padding around a round field of view; overlay bits above 12 stored ones; a frame
-    smaller than any kernel; a constant. All but the last hold values on both sides of any
-    soft-tissue window. Sides are odd; within `sizes`, and the frames small enough to ship.
+    with an intercept, longer than a tile; unsigned MONOCHROME1; padding around a round field of
+    view; overlay bits above 12 stored ones; a frame smaller than any kernel; a constant. All but
+    the last hold values on both sides of any soft-tissue window. Sides are odd; within `sizes`, and
+    the frames small enough to ship.
     """
     rng = np.random.default_rng(seed)
     # Stored values are positive outside CT, whatever their sign bit: MR, CR and US have no zero
     # inside their range.
     offset = -1024.0 if modality == "CT" else 0.0
     bits = _bits(modality)
+    signed_bits = 16 if modality == "CT" else bits
+    padding = _PADDING if modality == "CT" else -(1 << (bits - 1))
 
     def facts(bits: int, *, signed: bool, **more: object) -> FrameFacts:
         intercept = 0.0 if signed else offset
@@ -61,11 +64,11 @@ def golden_inputs(modality: str, sizes: Sizes, seed: int) -> list[GoldenInput]:
         side = (_within(rows, sizes), _within(columns, sizes))
         return _words(_anatomy(rng, *side), one), one
 
-    signed = frame(129, 167, facts(16 if modality == "CT" else bits, signed=True))
+    signed = frame(129, 167, facts(signed_bits, signed=True))
     tiled = frame(sizes.tile + _OVER_TILE, _STRIP, facts(bits, signed=False))
     inverted = frame(99, 75, facts(bits, signed=False, photometric="MONOCHROME1"))
-    padding = _PADDING if modality == "CT" else -(1 << (bits - 1))
-    padded, padded_facts = frame(101, 101, facts(16 if modality == "CT" else bits, signed=True, padding=(padding, padding)))
+    described = facts(signed_bits, signed=True, padding=(padding, padding))
+    padded, padded_facts = frame(101, 101, described)
     padded[_outside_circle(padded.shape)] = padding
     overlaid_words, overlaid_facts = frame(67, 53, facts(bits, signed=False))
     overlaid = overlaid_words.astype(np.uint16)

@@ -14,6 +14,7 @@ from bundles import write_test_bundle
 from dicoms import make_dicom, save
 from scanside.runtime import errors
 from scanside.runtime.cli import main
+from scanside.train.recipes import recipe_text
 
 Run = Callable[..., tuple[int, str]]
 
@@ -52,6 +53,43 @@ def test_an_unknown_recipe(run: Run, tmp_path: Path) -> None:
     out = tmp_path / "run"
     assert "denoise-ct" in refused(run("train", "sharpen", "--out", out), errors.UnknownRecipeError)
     assert not out.exists()
+
+
+def test_a_wrong_recipe_key(run: Run, tmp_path: Path) -> None:
+    mine = tmp_path / "mine.toml"
+    mine.write_text(recipe_text("quick-ct").replace("steps =", "stepps ="))
+    text = refused(run("train", mine, "--out", tmp_path / "run"), errors.RecipeError)
+    assert "'stepps'" in text
+    assert "did you mean 'steps'" in text
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_series_of_mixed_modalities(run: Run, tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    data.mkdir()
+    words = np.random.default_rng(0).integers(-500, 500, (128, 128)).astype(np.int16)
+    for index, modality in enumerate(("CT", "MR")):
+        image = make_dicom(words, Modality=modality, SeriesInstanceUID="1.2.3")
+        save(image, data / f"{index}.dcm")
+    text = refused(
+        run("train", "quick-ct", "--data", data, "--out", tmp_path / "run"), errors.NoImagesError
+    )
+    assert "modality" in text
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_checkpoint_of_another_architecture(run: Run, tmp_path: Path, tiny_run: Path) -> None:
+    text = refused(
+        run("train", "sr-ct", "--from", tiny_run, "--out", tmp_path / "run"),
+        errors.ArchitectureError,
+    )
+    assert "unet" in text
+    assert "sr net" in text
+
+
+def test_a_precision_that_this_machine_lacks(run: Run, tmp_path: Path) -> None:
+    text = run("train", "quick-ct", "--precision", "fp8", "--out", tmp_path / "run")
+    assert text[0] == 2  # click's own: it lists the choices
 
 
 def test_a_training_folder_without_images(run: Run, tmp_path: Path) -> None:

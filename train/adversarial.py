@@ -15,17 +15,11 @@ import torch.nn.functional as F
 from lightning_fabric import Fabric
 from torch import Tensor, nn
 
-from scanside.train.fit import (
-    Draws,
-    Options,
-    Outcome,
-    Stage,
-    left_over,
-    penalty,
-    run_stage,
-)
+from scanside.train.fit import run_stage
+from scanside.train.loss import left_over, penalty
 from scanside.train.precision import arithmetic, descend, make_fabric, take_share
 from scanside.train.sampler import Batch
+from scanside.train.stage import Draws, Options, Outcome, Stage
 
 BETAS = (0.9, 0.999)
 

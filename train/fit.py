@@ -10,24 +10,22 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, nullcontext
 from itertools import islice
 from pathlib import Path
-from statistics import median
-from tempfile import TemporaryDirectory
-from typing import Any, NamedTuple, Protocol
+from typing import Any
 
 import torch
-import torch.nn.functional as F
 from lightning_fabric import Fabric
-from torch import Tensor, nn
+from torch import nn
 from torch.fx import GraphModule
 
 from scanside.runtime.errors import (
     ArchitectureError,
     LossError,
-    OutOfMemoryError,
 )
 from scanside.runtime.progress import task
 from scanside.train.ema import Average, Patience
 from scanside.train.journal import Journal, Step, load_state, save_state
+from scanside.train.loss import left_over, loss_of, penalty
+from scanside.train.memory import out_of_memory, too_large
 from scanside.train.precision import (
     arithmetic,
     descend,
@@ -36,101 +34,13 @@ from scanside.train.precision import (
     take_share,
 )
 from scanside.train.sampler import Batch
+from scanside.train.stage import Draws, Learner, Options, Outcome, Stage
 
 WARM_UP = 50
 CHECKPOINT_EVERY = 200
 CHECKPOINT_SECONDS = 30.0
-LOSSES = ("l2", "l1", "l2 and means")
-MEANS = ((4, 8.0), (8, 32.0))
-"""Side in pixels and weight: so that either term is about as large as the pixels' own."""
 AHEAD = 2
 """Batches made in advance, while the network is busy."""
-TRIALS = 4
-BLOCK = 5
-"""Steps that are timed in one go."""
-
-
-class Draws(Protocol):
-    """What gives the batches: the same one for the same stage and step."""
-
-    def batch(self, stage: int, step: int) -> Batch: ...
-
-
-def _silent(line: str) -> None:
-    pass
-
-
-class Stage(NamedTuple):
-    """name: of its checkpoint. batches: which sequence of batches it sees. rate: peak
-    learning rate. switch: called with each step before it runs (QAT freezes its ranges so).
-    loss: one of `LOSSES`."""
-
-    name: str
-    batches: int
-    steps: int
-    rate: float
-    switch: Callable[[int], None] = lambda step: None
-    loss: str = "l2"
-
-
-class Options(NamedTuple):
-    """precision: see `scanside.train.precision`. ema: decay of the averaged weights, 0 for none.
-    patience: stop when so many tenths of the stage have brought nothing better, 0 for never.
-    validate: what better means, the lower the better, given the model in evaluation mode; the
-    training loss where it is None. panels: whether patches go to TensorBoard. say: told what the
-    user should know, a line at a time."""
-
-    precision: str = "auto"
-    ema: float = 0.0
-    patience: int = 0
-    validate: Callable[[nn.Module], float] | None = None
-    panels: bool = False
-    say: Callable[[str], None] = _silent
-
-
-class Outcome(NamedTuple):
-    """Of a step. enhanced: (B, H, W), in units of the unit range."""
-
-    loss: float
-    enhanced: Tensor
-    discriminator: float | None = None
-
-
-class Learner(Protocol):
-    """What a stage does with a batch. model: what it is for. step: raises FloatingPointError, with
-    nothing applied, when a loss is not finite. rehearse: forward and backward, nothing applied."""
-
-    fabric: Fabric
-    model: nn.Module
-
-    def step(self, batch: Batch, rate: float) -> Outcome: ...
-    def rehearse(self, batch: Batch) -> None: ...
-    def state(self) -> dict[str, Any]: ...
-    def load(self, state: dict[str, Any]) -> None: ...
-
-
-def left_over(model: Callable[[Tensor], Tensor], batch: Batch) -> Tensor:
-    """(B, H, W): the error that remains after the network's residual is added as the device
-    adds it."""
-    return batch.weight * model(batch.image)[:, 0] + batch.error
-
-
-def penalty(left: Tensor, batch: Batch, loss: str) -> Tensor:
-    """Mean of what is left, squared ("l2") or as it is ("l1"), each image relative to its own
-    error, or the noisiest would be all that counts. "l2 and means": with the squares of local
-    means, where low contrast lives and noise does not."""
-    if loss == "l1":
-        return (left.abs() * batch.emphasis.sqrt()).mean()
-    total = (left.square() * batch.emphasis).mean()
-    if loss == "l2 and means":
-        for side, weight in MEANS:
-            means = F.avg_pool2d(left[:, None], side)[:, 0]
-            total = total + weight * (means.square() * batch.emphasis).mean()
-    return total
-
-
-def loss_of(model: Callable[[Tensor], Tensor], batch: Batch, loss: str = "l2") -> Tensor:
-    return penalty(left_over(model, batch), batch, loss)
 
 
 def rate_at(stage: Stage, step: int) -> float:
@@ -201,11 +111,11 @@ def run_stage(learner: Learner, sampler: Draws, stage: Stage, run: Path, options
         for _ in steps_of(learner, sampler, stage, run, options):
             pass
     except (MemoryError, RuntimeError) as error:
-        if not _out_of_memory(error):
+        if not out_of_memory(error):
             raise
         exhausted = True
     if exhausted:  # only here, where the error no longer holds the tensors of the step
-        raise _too_large(learner, sampler, stage)
+        raise too_large(learner, sampler, stage)
 
 
 def steps_of(
@@ -356,85 +266,3 @@ def _not_finite(stage: Stage, step: int, batch: Batch, partial: Path) -> LossErr
         f"the loss of stage {stage.name} is not finite at step {step} ({cause})",
         next_step=f"{remedy} and train into a new folder{kept}",
     )
-
-
-def _out_of_memory(error: BaseException) -> bool:
-    words = str(error)
-    return isinstance(error, MemoryError | torch.cuda.OutOfMemoryError) or (
-        "can't allocate memory" in words or "out of memory" in words
-    )
-
-
-def _too_large(learner: Learner, sampler: Draws, stage: Stage) -> OutOfMemoryError:
-    """Tries smaller patches: half, a quarter, ..."""
-    batch = sampler.batch(stage.batches, 0)
-    rows, side = batch.error.shape[:2]
-    message = f"stage {stage.name} is out of memory with {rows} patches of {side} x {side} pixels"
-    if learner.fabric.world_size > 1:  # one process cannot try alone
-        return OutOfMemoryError(message, next_step=f"set crop = {side // 2} in the recipe")
-    multiple = int(getattr(learner.model, "multiple_of", 16))
-    low = batch.image.shape[-1]
-    for _ in range(TRIALS):
-        low = low // 2 // multiple * multiple
-        if low and _fits(learner, batch, low):
-            fitting = low * side // batch.image.shape[-1]
-            return OutOfMemoryError(
-                message, next_step=f"set crop = {fitting} in the recipe, which fits, or lower batch"
-            )
-    return OutOfMemoryError(
-        message, next_step="lower batch in the recipe or take a smaller network: no patch fits"
-    )
-
-
-def _fits(learner: Learner, batch: Batch, side: int) -> bool:
-    scale = batch.error.shape[-1] // batch.image.shape[-1]
-    smaller = Batch(
-        batch.image[..., :side, :side],
-        *(one[..., : side * scale, : side * scale] for one in batch[1:]),
-    )
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()
-    try:
-        learner.rehearse(smaller)
-    except (MemoryError, RuntimeError) as error:
-        if not _out_of_memory(error):
-            raise
-        return False
-    finally:
-        learner.model.zero_grad()
-    return True
-
-
-def measure_throughput(
-    model: nn.Module, sampler: Draws, stage: Stage, steps: int, options: Options | None = None
-) -> tuple[float, float]:
-    """Images per second of the training loop, with everything it does, and of nothing but forward
-    and backward passes over one batch. The two take turns, about `steps` steps each, and the median
-    turn counts; `model` is trained."""
-    options = options or Options()
-    fabric = make_fabric(options.precision, model)
-    blocks = math.ceil(steps / BLOCK)
-    longer = stage._replace(steps=(blocks + 1) * (AHEAD + BLOCK))
-    batch = sampler.batch(stage.batches, 0)
-    loop: list[float] = []
-    bare: list[float] = []
-    with TemporaryDirectory() as folder, arithmetic(model, fabric):
-        learner = Descent(fabric, model, longer)
-        with closing(steps_of(learner, sampler, longer, Path(folder), options)) as taken:
-            for block in range(blocks + 1):
-                for _ in islice(taken, AHEAD):  # what the bare loop gave time to prepare
-                    pass
-                began = time.perf_counter()
-                for _ in islice(taken, BLOCK):
-                    pass
-                middle = time.perf_counter()
-                for _ in range(BLOCK):
-                    learner.rehearse(batch)
-                if torch.cuda.is_available():
-                    torch.cuda.synchronize()
-                if block:  # the first warms up
-                    loop.append(middle - began)
-                    bare.append(time.perf_counter() - middle)
-    model.to("cpu")
-    images = BLOCK * len(batch.image)
-    return images / median(loop), images / median(bare)

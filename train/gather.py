@@ -83,7 +83,12 @@ def gather(
     if not run.heldout.exists():
         cases = make_cases(recipe, held, recipe.heldout_levels, recipe.seed + 1)
         save_cases(run.heldout, cases)
-    return Gathered(load_bank(run.bank), len(files), load_cases(run.heldout))
+    return reopen(run)
+
+
+def reopen(run: Run) -> Gathered:
+    """What `gather` left in the run's folder."""
+    return Gathered(load_bank(run.bank), run.config().files, load_cases(run.heldout))
 
 
 def _digest_of(state: Mapping[str, Tensor]) -> str:

@@ -163,7 +163,7 @@ class Recipe(Part, frozen=True, kw_only=True):
     network no faster than this is refused, whatever its MACs. phantom: which kind is painted
     ("ct", "mr", "xray", "ultrasound"). file_share: of the patches drawn from the user's files
     where there are any, the rest from phantoms. crop: side of a training patch, in pixels of
-    the target. loss: "l2", "l1" or "l2 and means" (scanside.train.fit.penalty). ema: decay of
+    the target. loss: "l2", "l1" or "l2 and means" (scanside.train.loss.penalty). ema: decay of
     the averaged weights, 0 for none. patience: stop the float stage early when the loss has not
     improved for so many tenths of it, 0 for never.
     """

@@ -20,16 +20,18 @@ from scanside.runtime.errors import TrainingError
 from scanside.runtime.manifest import Manifest
 from scanside.train.adversarial import fit_adversarial
 from scanside.train.curves import plot_curves
-from scanside.train.fit import Options, Stage, fit, loss_of
-from scanside.train.gather import gather
+from scanside.train.fit import fit
+from scanside.train.gather import gather, reopen
 from scanside.train.heldout import base_image, enhance_cases, qualities
 from scanside.train.journal import save_state
+from scanside.train.loss import loss_of
 from scanside.train.manifest import draft_manifest
 from scanside.train.metrics.case import Case, range_words
 from scanside.train.metrics.quality import mean_quality
 from scanside.train.models import build, fuse_batch_norm, rebuild
 from scanside.train.models.discriminator import Discriminator
 from scanside.train.models.network import Network
+from scanside.train.processes import is_chief, join, wait
 from scanside.train.prune import macs, prune
 from scanside.train.qat import Frozen, as_network, convert, prepare
 from scanside.train.recipe import Recipe
@@ -46,9 +48,14 @@ from scanside.train.run import (
 )
 from scanside.train.sampler import Sampler
 from scanside.train.speed import speedup
+from scanside.train.stage import Options, Stage
 
 TAYLOR_BATCHES = 8
 Say = Callable[[str], None]
+
+
+def _silent(line: str) -> None:
+    pass
 
 
 def train_recipe(
@@ -67,16 +74,25 @@ def train_recipe(
     `scanside.train.precision`. Raises RunFolderError when `out` holds another run, NoImagesError
     when `data` holds nothing, ArchitectureError when `start` is another network.
     """
+    join()
     torch.manual_seed(recipe.seed)
     run = Run(out)
+    chief = is_chief()
+    say = say if chief else _silent
     initial = None if start is None else Run(start).state(FLOAT)
     model = build(recipe.network) if initial is None else rebuild(recipe.network, initial)
-    gathered = gather(recipe, run, data, say, initial)
+    if chief:
+        gathered = gather(recipe, run, data, say, initial)
+    wait()
+    if not chief:
+        gathered = reopen(run)
     sampler = Sampler(recipe, gathered.entries, gathered.files)
     options = Options(precision=precision, ema=recipe.ema, patience=recipe.patience, say=say)
     _float(recipe, run, model, sampler, options)
     _pruned(recipe, run, sampler, options)
     _control_and_qat(recipe, run, sampler, options)
+    if not chief:
+        return run
     run.write_summary(_summarise(recipe, run, gathered.cases, say))
     plot_curves(out)
     return run
@@ -127,6 +143,8 @@ def _pruned(recipe: Recipe, run: Run, sampler: Sampler, options: Options) -> Non
 
 
 def _insist_on_speed(recipe: Recipe, whole: Network, pruned: Network, say: Say) -> None:
+    if not is_chief():  # it speaks for all, and ends all
+        return
     left, times = macs(pruned) / macs(whole), speedup(whole, pruned)
     say(f"pruned to {left:.0%} of the MACs: {times:.2f} times as fast here")
     if times < recipe.least_speedup:
@@ -155,8 +173,11 @@ def _control_and_qat(recipe: Recipe, run: Run, sampler: Sampler, options: Option
 
 
 def _finish(run: Run, stage: str, model: nn.Module) -> None:
-    save_state(run.checkpoint(stage), {"model": model.state_dict()})
-    (run.folder / "checkpoints" / f"{stage}.part.pt").unlink(missing_ok=True)
+    """All processes have the same weights: the first writes them, the others wait for it."""
+    if is_chief():
+        save_state(run.checkpoint(stage), {"model": model.state_dict()})
+        (run.folder / "checkpoints" / f"{stage}.part.pt").unlink(missing_ok=True)
+    wait()
 
 
 def load_float(run: Run, stage: str) -> Network:

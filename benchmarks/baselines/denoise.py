@@ -25,10 +25,11 @@ def nlm(noisy: Array, strength: float) -> Array:
 
 
 def wavelets(noisy: Array, strength: float) -> Array:
-    """BayesShrink (Chang et al. 2000), soft thresholds, db2; strength is the noise's deviation."""
+    """VisuShrink (Donoho and Johnstone 1994), db2; strength is the deviation that noise is taken to
+    have. (BayesShrink gains a third of it on CT: correlated noise fools its estimate.)"""
     low, span = float(noisy.min()), max(float(np.ptp(noisy)), 1.0)
     unit = denoise_wavelet(
-        (noisy - low) / span, sigma=strength / span, wavelet="db2", method="BayesShrink"
+        (noisy - low) / span, sigma=strength / span, wavelet="db2", method="VisuShrink", mode="soft"
     )
     return np.asarray(unit * span + low, dtype=np.float32)
 
@@ -45,7 +46,7 @@ def bm3d(noisy: Array, strength: float) -> Array:
 
 def denoisers() -> dict[str, Denoiser]:
     """Every method that can run here, by name."""
-    found: dict[str, Denoiser] = {"non-local means": nlm, "wavelets (BayesShrink)": wavelets}
+    found: dict[str, Denoiser] = {"non-local means": nlm, "wavelets (VisuShrink)": wavelets}
     if importlib.util.find_spec("bm3d") is not None:
         found["BM3D"] = bm3d
     return found

@@ -8,6 +8,7 @@ import msgspec
 import numpy as np
 
 from scanside.runtime.engines import Engine
+from scanside.runtime.errors import NoImagesError
 from scanside.runtime.progress import task
 from scanside.train.data.slice import Slice
 from scanside.train.entry import as_words, facts_of
@@ -86,11 +87,13 @@ def _flattest(slices: Sequence[Slice]) -> tuple[Slice, tuple[int, int]]:
     for piece in slices:
         try:
             row, column = choose_centre(piece.values, inside_of(piece.values, piece, "CT"), 8)
-        except ValueError:
+        except NoImagesError:
             continue
         spread = float(piece.values[row - 8 : row + 9, column - 8 : column + 9].std())
         if best is None or spread < best[0]:
             best = (spread, piece, (row, column))
     if best is None:
-        raise ValueError("no slice has flat soft tissue")
+        raise NoImagesError(
+            "no slice has flat soft tissue for a disc", next_step="--draws 0 leaves the discs out"
+        )
     return best[1], best[2]

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import msgspec
 import numpy as np
 
+from scanside.runtime.errors import TrainingError
 from scanside.train.heldout import base_image
 from scanside.train.metrics.bias import block_bias, mean_bias
 from scanside.train.metrics.case import Case, Image
@@ -33,10 +34,11 @@ class Figures(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Hidden(msgspec.Struct, frozen=True, kw_only=True):
-    """What PSNR hides, in CT. mtf50, worst_mtf50: over the clean image's, mean and worst image.
-    bias, worst_bias: size of the mean difference of an image in HU, mean and worst. block_bias: rms
-    over 32 x 32 blocks, HU. noise_frequency: mean frequency of what noise is left over that of the
-    input's, under 1 is blotchier; dice_before, dice_after: of bone (over 300 HU)."""
+    """What PSNR hides, in CT. mtf50, worst_mtf50: over the clean image's, mean and worst of the
+    images that have strong edges enough. bias, worst_bias: size of the mean difference of an image
+    in HU, mean and worst. block_bias: rms over 32 x 32 blocks, HU. noise_frequency: mean frequency
+    of what noise is left over that of the input's, under 1 is blotchier. dice_before, dice_after:
+    of bone (over 300 HU)."""
 
     mtf50: float
     worst_mtf50: float
@@ -72,15 +74,14 @@ def measure_hidden(images: Sequence[Image | None], cases: Sequence[Case]) -> Hid
     sharp, bias, blocks, frequencies, dice = [], [], [], [], []
     bone = threshold_segmenter(BONE_HU, np.inf)
     for image, case in pairs:
-        edges = find_edges(case.clean, case.inside)
-        sharp.append(mtf50_ratio(image, case.clean, edges))
+        sharp.append(_sharpness(image, case))
         bias.append(abs(mean_bias(image, case.clean, case.inside)))
         blocks.append(block_bias(image, case.clean, case.inside))
         frequencies.append(_noise_frequency(image, case))
         dice.append(dice_before_after(case.clean, case.degraded, image, bone))
     return Hidden(
-        mtf50=_mean(sharp),
-        worst_mtf50=min(sharp),
+        mtf50=float(np.nanmean(sharp)),
+        worst_mtf50=float(np.nanmin(sharp)),
         bias=_mean(bias),
         worst_bias=max(bias),
         block_bias=float(np.sqrt(np.nanmean(np.square(blocks)))),
@@ -88,6 +89,15 @@ def measure_hidden(images: Sequence[Image | None], cases: Sequence[Case]) -> Hid
         dice_before=_mean([one.before for one in dice]),
         dice_after=_mean([one.after for one in dice]),
     )
+
+
+def _sharpness(image: Image, case: Case) -> float:
+    """NaN for an image with too few strong edges."""
+    try:
+        edges = find_edges(case.clean, case.inside)
+    except TrainingError:
+        return float("nan")
+    return mtf50_ratio(image, case.clean, edges)
 
 
 def _noise_frequency(image: Image, case: Case) -> float:

@@ -17,8 +17,9 @@ from scanside.runtime.engines.choose import available_engines, load_network
 from scanside.runtime.engines.cpu import usable_threads
 from scanside.runtime.tiling import Float
 from scanside.train.bank import load_bank
-from scanside.train.fit import Options, Stage, fit, loss_of
+from scanside.train.fit import fit
 from scanside.train.heldout import enhance_cases, load_cases, qualities
+from scanside.train.loss import loss_of
 from scanside.train.manifest import draft_manifest
 from scanside.train.metrics.quality import mean_quality
 from scanside.train.models import fuse_batch_norm
@@ -26,6 +27,7 @@ from scanside.train.models.network import Network
 from scanside.train.prune import IMPORTANCES, macs, prune
 from scanside.train.run import FLOAT, Run
 from scanside.train.sampler import Sampler
+from scanside.train.stage import Options, Stage
 from scanside.train.stages import eager_engine, load_float
 
 WHOLE = "not pruned"

@@ -8,10 +8,11 @@ import msgspec
 import torch
 
 from scanside.train.bank import make_bank, phantom_slices
-from scanside.train.fit import Options, Stage, measure_throughput
 from scanside.train.models import build
 from scanside.train.recipe import Recipe
 from scanside.train.sampler import Sampler
+from scanside.train.stage import Options, Stage
+from scanside.train.throughput import measure_throughput
 
 PHANTOMS = 6
 STEPS = 24

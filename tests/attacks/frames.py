@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import msgspec
+
 from daemons import frame, frame_header
 
 Message = list[bytes]

@@ -64,7 +64,7 @@ def test_the_twin_is_uint8_and_the_reference_int8(tiny_bundle):
 def test_the_report_states_data_range_machine_and_control(tiny_bundle, tiny_run):
     bundle = Bundle.open(tiny_bundle)
     report = json.loads(bundle.member(REPORT))
-    assert report["gate"]["data_range_hu"] == 4095
+    assert report["gate"]["data_range"] == 4095
     assert report["machine"]
     assert "not verified on hardware" in report["verified_on"]
     engines = report["gate"]["engines"]
@@ -96,7 +96,7 @@ def test_the_gate_names_the_engine_that_lost(tiny_run):
     control = eager_engine(control_model, draft)
     network = as_network(control_model)
     worse = CpuEngine(draft, lambda image: network(image) * np.float32(0.8), control.spec)
-    verdict = gate.judge(control, {"same": control, "worse": worse}, load_cases(run.heldout))
+    verdict = gate.judge(control, {"same": control, "worse": worse}, load_cases(run.heldout), "HU")
     assert verdict.engines["same"].drift == 0
     assert verdict.engines["worse"].drift < -0.1
     assert set(verdict.engines["worse"].drift_at) == {"40", "60"}
@@ -108,7 +108,7 @@ def test_a_figure_that_is_not_a_number_does_not_pass(tiny_run):
     run = Run(tiny_run)
     model = load_float(run, "control")
     control = eager_engine(model, draft_manifest(TINY, model))
-    verdict = gate.judge(control, {"same": control}, load_cases(run.heldout))
+    verdict = gate.judge(control, {"same": control}, load_cases(run.heldout), "HU")
     gate.insist(verdict)
     verdict.engines["same"].drift_at["40"] = float("nan")
     with pytest.raises(GateError):

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import zmq
+
 from daemons import (
     FACTS,
     SOON_S,
@@ -24,7 +25,6 @@ from daemons import (
     running,
     serving,
 )
-
 from scanside.runtime import Client, FrameFacts, Result, wire
 from scanside.runtime.errors import (
     ProtocolError,

@@ -8,9 +8,9 @@ from collections.abc import Iterator
 
 import numpy as np
 import pytest
-from daemons import Peer, serving
 
 from attacks.frames import crafted, mutated
+from daemons import Peer, serving
 from scanside.runtime import wire
 
 WORDS = {"WELCOME", "RESULT", "STATUS", "PONG", "ERROR"}

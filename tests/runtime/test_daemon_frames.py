@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from daemons import AddOne, Gate, Peer, frame, frame_header, loader, running, serving
 
+from daemons import AddOne, Gate, Peer, frame, frame_header, loader, running, serving
 from scanside.runtime.daemon.server import Daemon
 from scanside.runtime.errors import EngineError, GoldenMismatchError
 from scanside.runtime.frame import Pixels

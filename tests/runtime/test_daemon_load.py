@@ -7,8 +7,8 @@ from collections import Counter
 from collections.abc import Iterator
 
 import numpy as np
-from daemons import FACTS, AddOne, Peer, serving
 
+from daemons import FACTS, AddOne, Peer, serving
 from scanside.runtime import Client, FrameFacts
 from scanside.runtime.frame import Pixels
 

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 import zmq
-from daemons import SOON_S, AddOne, Gate, Peer, frame, frame_header, serving
 
+from daemons import SOON_S, AddOne, Gate, Peer, frame, frame_header, serving
 from scanside.runtime.daemon import reception
 from scanside.runtime.daemon.server import Daemon
 from scanside.runtime.errors import AddressInUseError, TransportError

@@ -18,10 +18,10 @@ import numpy as np
 import pydicom
 import pytest
 from click.testing import CliRunner, Result
-from daemons import FACTS, WELCOME, AddOne, Answer, Gate, frame, pretender, result_for, serving
 from pydicom.data import get_testdata_file
 
 from bundles import write_test_bundle
+from daemons import FACTS, WELCOME, AddOne, Answer, Gate, frame, pretender, result_for, serving
 from scanside.runtime import Client
 from scanside.runtime.cli import main
 from scanside.runtime.cli.enhance import enhance

@@ -9,8 +9,8 @@ import msgspec
 import numpy as np
 import pytest
 import zmq
-from daemons import FACTS, frame_header
 
+from daemons import FACTS, frame_header
 from scanside.runtime import FrameFacts, admission, wire
 from scanside.runtime.errors import ProtocolError
 

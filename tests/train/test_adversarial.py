@@ -9,13 +9,15 @@ from scanside.runtime.errors import LossError
 from scanside.train import fit as fitting
 from scanside.train.adversarial import Duel, fit_adversarial, verdict
 from scanside.train.curves import plot_curves
-from scanside.train.fit import Options, Stage, loss_of, rate_at
+from scanside.train.fit import rate_at
 from scanside.train.journal import read_journal
+from scanside.train.loss import loss_of
 from scanside.train.models.discriminator import Discriminator
 from scanside.train.models.srgan import SRGAN
 from scanside.train.models.unet import UNet
 from scanside.train.precision import arithmetic, make_fabric
 from scanside.train.sampler import Batch
+from scanside.train.stage import Options, Stage
 
 EXACT = Options(precision="32")
 

@@ -17,13 +17,14 @@ from torch import nn
 
 from scanside.runtime.errors import TrainingError
 from scanside.train.adversarial import fit_adversarial
-from scanside.train.fit import Options, Stage, fit
+from scanside.train.fit import fit
 from scanside.train.journal import read_journal, save_state
 from scanside.train.models.discriminator import Discriminator
 from scanside.train.models.srnet import SRNet
 from scanside.train.models.unet import UNet
 from scanside.train.precision import arithmetic, make_fabric
 from scanside.train.sampler import Batch
+from scanside.train.stage import Options, Stage
 
 STEPS = 6
 ROWS = 5  # does not divide by two

@@ -13,11 +13,14 @@ from scanside.runtime.errors import ArchitectureError, LossError, OutOfMemoryErr
 from scanside.train import fit as fitting
 from scanside.train.curves import plot_curves
 from scanside.train.ema import Average
-from scanside.train.fit import Options, Stage, fit, loss_of, measure_throughput, rate_at
+from scanside.train.fit import fit, rate_at
 from scanside.train.journal import Journal, Step, read_journal
+from scanside.train.loss import loss_of
 from scanside.train.models.srnet import SRNet
 from scanside.train.models.unet import UNet
 from scanside.train.sampler import Batch
+from scanside.train.stage import Options, Stage
+from scanside.train.throughput import measure_throughput
 
 EXACT = Options(precision="32")
 

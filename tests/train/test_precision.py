@@ -9,7 +9,7 @@ from lightning_fabric import Fabric
 from torch import nn
 
 from scanside.runtime.errors import TrainingError
-from scanside.train.fit import Descent, Options, Stage, fit
+from scanside.train.fit import Descent, fit
 from scanside.train.models.discriminator import Discriminator
 from scanside.train.models.monai_unet import MonaiUNet
 from scanside.train.models.srgan import SRGAN
@@ -24,6 +24,7 @@ from scanside.train.precision import (
     scaler_of,
 )
 from scanside.train.sampler import Batch
+from scanside.train.stage import Options, Stage
 
 
 class Draws:

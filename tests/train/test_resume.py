@@ -18,11 +18,12 @@ import pytest
 import torch
 
 from scanside.train import fit as fitting
-from scanside.train.fit import Options, Stage, fit
+from scanside.train.fit import fit
 from scanside.train.journal import read_journal, save_state
 from scanside.train.models.unet import UNet
 from scanside.train.precision import choose_precision
 from scanside.train.sampler import Batch
+from scanside.train.stage import Options, Stage
 
 STEPS = 40
 

@@ -5,12 +5,11 @@ import numpy as np
 import pytest
 
 from scanside.runtime.errors import NoImagesError, RunFolderError
-from scanside.train.fit import Step
 from scanside.train.heldout import load_cases
+from scanside.train.journal import Step
 from scanside.train.run import CONTROL, FLOAT, PRUNED, QAT, Run
 from scanside.train.stages import train_recipe
 from tiny import TINY
-
 
 STAGES = (FLOAT, PRUNED, CONTROL, QAT)
 

@@ -15,7 +15,9 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
+from scipy.stats import t
 
+from scanside.runtime.errors import NoImagesError
 from scanside.train.metrics.case import Image, Mask
 
 WARN_BELOW = 0.5
@@ -25,7 +27,8 @@ Array = npt.NDArray[np.float32]
 
 
 class Recovery(NamedTuple):
-    """mean: over draws, 1 is all of the contrast. low, high: its 95% confidence interval."""
+    """mean: over draws, 1 is all of the contrast. low, high: its 95% confidence interval by
+    Student's t."""
 
     mean: float
     low: float
@@ -45,7 +48,7 @@ def choose_centre(
 ) -> tuple[int, int]:
     """The flattest spot of soft tissue with room for a disc and as much again around it.
 
-    Raises ValueError where no such spot lies within `tissue`.
+    Raises NoImagesError where no such spot lies within `tissue`.
     """
     values = clean.astype(np.float64)
     room = 2 * radius + 1
@@ -54,7 +57,9 @@ def choose_centre(
     allowed = ndimage.binary_erosion(inside, iterations=room, border_value=0)
     allowed &= (mean > tissue[0]) & (mean < tissue[1])
     if not allowed.any():
-        raise ValueError("there is no flat soft tissue for a disc")
+        raise NoImagesError(
+            "there is no flat soft tissue for a disc", next_step="take slices of soft tissue"
+        )
     row, column = np.unravel_index(np.argmin(np.where(allowed, spread, np.inf)), values.shape)
     return int(row), int(column)
 
@@ -73,15 +78,18 @@ def contrast_recovery(
     modality units.
     """
     added = contrast * disc(clean.shape, centre, radius)
-    core = disc(clean.shape, centre, max(radius - 1, 0.5)) == 1
-    before = float(added[core].mean())
+    within = disc(clean.shape, centre, radius) >= 0.5
+    before = float(added[within].mean())
     shares = []
     for noise in noises:
         noisy = clean + noise
         with_disc, without = (
-            enhance(one)[core].astype(np.float64) for one in (noisy + added, noisy)
+            enhance(one)[within].astype(np.float64) for one in (noisy + added, noisy)
         )
         shares.append(float((with_disc - without).mean()) / before)
     mean = float(np.mean(shares))
-    half = 1.96 * float(np.std(shares, ddof=1)) / math.sqrt(len(shares)) if len(shares) > 1 else 0
+    count = len(shares)
+    half = 0.0
+    if count > 1:
+        half = float(t.ppf(0.975, count - 1) * np.std(shares, ddof=1) / math.sqrt(count))
     return Recovery(mean, mean - half, mean + half, len(shares))

@@ -14,7 +14,6 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from scanside.runtime.errors import ArchitectureError
-from scanside.train.models.monai_unet import MonaiUNet
 from scanside.train.models.network import Network
 from scanside.train.models.srgan import SRGAN
 from scanside.train.models.srnet import SRNet
@@ -31,6 +30,8 @@ def build(shape: Shape) -> Network:
     if isinstance(shape, UNetShape):
         return UNet(shape.widths)
     if isinstance(shape, MonaiUNetShape):
+        from scanside.train.models.monai_unet import MonaiUNet  # MONAI takes two seconds to import
+
         return MonaiUNet(shape.widths, shape.units)
     if isinstance(shape, SRNetShape):
         return SRNet(shape.width, shape.blocks)

@@ -45,7 +45,7 @@ def test_correlated_noise_wants_more_than_its_nominal_strength():
     noisy = (clean + 20 * noise / noise.std()).astype(np.float32)
 
     def score(strength: float) -> float:
-        return -error(wavelets(noisy, strength), clean)
+        return -error(nlm(noisy, strength), clean)
 
     strength, best = best_strength(score, 5, 200, 12)
     assert strength > 20

@@ -8,6 +8,7 @@ from pathlib import Path
 import msgspec
 import numpy as np
 import pytest
+
 from dicoms import NAME, make_dicom, save
 
 pytest.importorskip("jinja2", reason="needs the extra [workstation]")
@@ -35,7 +36,9 @@ def study(tmp_path_factory) -> Path:
         a = np.roll(ramp, 37 * index, axis=0)
         b = a + random.normal(0, 30, a.shape).astype(np.int16)
         for name, words in (("plain-zebra", a), ("better-zebra", b)):
-            dataset = make_dicom(words, PatientID=f"zebra-{index}", WindowCenter=40, WindowWidth=400)
+            dataset = make_dicom(
+                words, PatientID=f"zebra-{index}", WindowCenter=40, WindowWidth=400
+            )
             save(dataset, folder / name / f"zebra-{index}.dcm")
     new_study(
         folder / "plain-zebra",
@@ -161,9 +164,7 @@ def test_answers_by_key_are_kept_saved_and_scored(browser, study):
         assert len(pressed) == 1
         assert ("much" in pressed[0]) == (number % 2 == 1)
         browser.press("ArrowRight")
-    assert "All pairs are answered" in browser.tell(
-        "document.getElementById('status').textContent"
-    )
+    assert "All pairs are answered" in browser.tell("document.getElementById('status').textContent")
     browser.click("#save")
     scores = read_scores(browser.downloaded("scores-R2.json"), key)
     assert len(scores.answers) == 10
@@ -240,7 +241,7 @@ def test_the_page_can_reach_no_network(browser, study):
 def test_the_source_tells_no_side_no_name_and_no_patient(study):
     page = (study / "study.html").read_text()
     key = read_key(study / "study.key.json")
-    for secret in ("zebra", NAME, key.seed, '"b_side"', "repeat\""):
+    for secret in ("zebra", NAME, key.seed, '"b_side"', 'repeat"'):
         assert secret.lower() not in page.lower(), secret
     assert "&lt;better&gt;" in page
     # What is told of a pair is told of both its sides at once; images stand by identifier.
