@@ -6,7 +6,7 @@ INSTALLED := $(VENV)/.installed
 TOOLS := .venv-tools
 SHELL := /bin/bash
 
-.PHONY: help demo test check bench clean
+.PHONY: help demo test check bench figures clean
 .DEFAULT_GOAL := help
 
 help:  ## print these verbs
@@ -28,6 +28,15 @@ check: $(INSTALLED) $(TOOLS)/.installed  ## lint, format, types, shell
 
 bench: $(INSTALLED) runs/demo/report.json  ## measure latency of the demo's bundle, engines in turn
 	$(BIN)/scanside bench latency runs/demo/denoise-ct-0.1.0.scanside --run runs/demo/train
+
+FIGURES := denoise-ct denoise-mr sr-ct sr-mr srgan-mr
+
+figures: $(INSTALLED)  ## train the full recipes and print their quality tables (some hours on 4 cores)
+	for recipe in $(FIGURES); do \
+	  $(BIN)/scanside train $$recipe --out runs/$$recipe && \
+	  $(BIN)/scanside compile runs/$$recipe --out runs/$$recipe.scanside --force && \
+	  $(BIN)/scanside bench quality runs/$$recipe --bundle runs/$$recipe.scanside || exit; \
+	done
 
 runs/demo/report.json:
 	$(MAKE) demo

@@ -10,6 +10,7 @@ from pathlib import Path
 import msgspec
 
 from scanside.compile import gate
+from scanside.compile.card import with_low_contrast
 from scanside.compile.export import check_parity, export_onnx
 from scanside.compile.gate import Verdict, insist, judge
 from scanside.compile.golden import golden_frames, golden_inputs, golden_range
@@ -24,6 +25,7 @@ from scanside.runtime.golden import encode_golden
 from scanside.runtime.manifest import Acceptance, Manifest
 from scanside.train.heldout import load_cases
 from scanside.train.manifest import draft_manifest
+from scanside.train.recipe import LowDose
 from scanside.train.run import CONTROL, PRUNED, Run, Summary
 from scanside.train.simulators import simulator_of
 from scanside.train.stages import eager_engine, load_float, load_quantised
@@ -104,9 +106,11 @@ def compile_run(folder: Path, out: Path, say: Say, *, force: bool = False) -> Bu
         parity=parity,
         broken_networks_refused=refused,
     )
-    manifest = msgspec.structs.replace(
-        draft, tolerance=tolerance, acceptance=_acceptance(verdict, data)
-    )
+    acceptance = _acceptance(verdict, data)
+    if isinstance(config.recipe.degradation, LowDose):
+        say("measuring what is left of low contrast")
+        acceptance = with_low_contrast(acceptance, reference, cases)
+    manifest = msgspec.structs.replace(draft, tolerance=tolerance, acceptance=acceptance)
     members = {
         MODEL: model,
         CPU_MODEL: twin,

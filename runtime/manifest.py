@@ -106,6 +106,8 @@ class Acceptance(msgspec.Struct, frozen=True, kw_only=True):
     unit: Text
     drift_limit_db: Magnitude
     figures: dict[Text, Number]
+    warnings: tuple[Text, ...] = ()
+    """What whoever uses the model has to know: what it may lose."""
 
 
 class Guard(msgspec.Struct, frozen=True, kw_only=True):

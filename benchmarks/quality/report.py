@@ -9,7 +9,6 @@ from pathlib import Path
 import msgspec
 from rich.table import Table
 
-from scanside.benchmarks.quality.discs import DiscRow, disc_table
 from scanside.benchmarks.quality.figures import Figures, Hidden, measure, measure_hidden
 from scanside.benchmarks.quality.methods import classical
 from scanside.benchmarks.quality.sets import JudgedSet, find_set
@@ -18,6 +17,7 @@ from scanside.benchmarks.tables import table
 from scanside.runtime.engines import Engine
 from scanside.runtime.engines.cpu import device_name
 from scanside.runtime.files import replace_file
+from scanside.train.discs import DiscRow, disc_table
 from scanside.train.heldout import base_image, enhance_cases
 from scanside.train.metrics.case import Image
 from scanside.train.metrics.contrast import WARN_BELOW

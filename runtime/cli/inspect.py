@@ -104,6 +104,8 @@ def _rows(bundle: Bundle) -> Iterator[tuple[str, str]]:
         yield "", f"drift limit: {acceptance.drift_limit_db:g} dB"
         for name, figure in sorted(acceptance.figures.items()):
             yield "", f"{name}: {figure:.4g}"
+        for warning in acceptance.warnings:
+            yield "WARNING", warning
     made = manifest.provenance
     yield "recipe", f"{made.recipe}, seed {made.seed}"
     yield "data", made.data_digest or "not stated"

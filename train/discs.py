@@ -1,4 +1,4 @@
-"""Contrast recovery on a test set: +40 HU discs in the flattest soft tissue that it holds."""
+"""Contrast recovery on CT: +40 HU discs in the flattest soft tissue that the images hold."""
 
 from __future__ import annotations
 
