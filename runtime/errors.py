@@ -39,7 +39,8 @@ pixel values, and of a file only the name that the user typed or that a folder l
     │   └── RunFolderError                  not a run, unfinished, or of another configuration
     ├── GateError                       10  INT8 lost too much: no bundle is written
     ├── PartialError                    11  some of many inputs failed; the rest is done
-    └── CompileError                    12  a network that cannot be exported or rewritten
+    ├── CompileError                    12  a network that cannot be exported or rewritten
+    └── StudyError                      13  a reader study: scores of another, doubled, tampered with
 """
 
 from __future__ import annotations
@@ -208,3 +209,7 @@ class PartialError(ScansideError):
 
 class CompileError(ScansideError):
     exit_code = 12
+
+
+class StudyError(ScansideError):
+    exit_code = 13

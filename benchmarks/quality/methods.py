@@ -17,7 +17,8 @@ from scanside.train.metrics.quality import psnr
 TUNING = 2
 """Test images that a strength is searched on: the classical methods may look at the test set."""
 SLOW = ("BM3D",)
-SLOW_IMAGES = 6
+SLOW_IMAGES = 8
+"""Of a larger set a slow method gets so many: `--images 8` compares all methods on the same."""
 STRENGTHS = (0.05, 8.0)
 """Searched between these, in deviations of the noise: VisuShrink wants little, BM3D a lot."""
 
@@ -91,5 +92,7 @@ def _stored(values: Array, case: Case) -> Image:
 
 def _spread(cases: Sequence[Case], count: int) -> list[int]:
     """Indices of `count` cases, evenly spread, without the first and the last."""
+    if len(cases) <= count:
+        return list(range(len(cases)))
     inner = np.linspace(0, len(cases) - 1, count + 2)[1:-1]
     return sorted({round(float(index)) for index in inner})
