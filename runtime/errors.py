@@ -40,7 +40,7 @@ pixel values, and of a file only the name that the user typed or that a folder l
     ├── GateError                       10  INT8 lost too much: no bundle is written
     ├── PartialError                    11  some of many inputs failed; the rest is done
     ├── CompileError                    12  a network that cannot be exported or rewritten
-    └── StudyError                      13  a reader study: scores of another, doubled, tampered with
+    └── StudyError                      13  a reader study: scores of another, twice, altered
 """
 
 from __future__ import annotations

@@ -19,14 +19,17 @@ Mask = npt.NDArray[np.bool_]
 
 
 class Canvas:
-    """An image being painted: hu (n, n) float32, with the tools to paint organs onto it."""
+    """An image being painted: hu (n, n) float32, with the tools to paint organs onto it.
 
-    def __init__(self, n: int, rng: np.random.Generator) -> None:
+    fine: pixels of the canvas for one of the image that it becomes; sizes are the image's."""
+
+    def __init__(self, n: int, rng: np.random.Generator, fine: int = 1) -> None:
         self.n = n
         self.rng = rng
         self.hu = np.full((n, n), -1000.0, np.float32)
         # A whole body in 256 pixels is coarser than a scanner's 512: most canvases show a part.
         self.zoom = self.uniform(1.0, 2.2)
+        self.fine = fine
         line = ((np.arange(n, dtype=np.float32) + 0.5) / n * 2 - 1) / self.zoom
         shift = 1 - 1 / self.zoom
         self.y, self.x = np.meshgrid(
@@ -41,7 +44,7 @@ class Canvas:
     def field(self, size: float, high_pass: bool = False) -> Array:
         """A random field of mean 0 and deviation 1 whose blobs are about `size` pixels wide (at
         zoom 1)."""
-        size *= self.zoom
+        size *= self.zoom * self.fine
         white = np.fft.rfft2(self.rng.standard_normal((self.n, self.n)).astype(np.float32))
         shape = np.exp(-2 * (np.pi * size / 2) ** 2 * self._f2)
         if high_pass:

@@ -14,6 +14,7 @@ from scipy.ndimage import gaussian_filter
 from scanside.train.phantoms.ct import Array, Canvas, Mask
 
 LIMIT = 4095.0
+FINE = 2
 STRONG = (250.0, 2500.0)
 """Where the brightest tissue may lie: scanners scale as they like."""
 SEQUENCES = {  # share of the brightest: fluid, grey matter, white matter, muscle, fat
@@ -131,14 +132,38 @@ def _trunk(c: Canvas, t: Tissues) -> None:
     c.paint(c.radius(0, 0.62, 0.05, 0.05) < 1, t.fluid)
 
 
+def _acquired(c: Canvas) -> Array:
+    """The canvas as a scanner acquires it: of its k-space the middle, half of either axis.
+
+    Often less than that along an axis (partial phase resolution, zero-filled), and often under a
+    filter that trades sharpness for ringing. The magnitude is what is shown.
+    """
+    n = c.n // FINE
+    kspace = np.fft.fftshift(np.fft.fft2(c.hu))
+    first = (c.n - n) // 2
+    kspace = kspace[first : first + n, first : first + n]
+    frequency = np.abs(np.fft.fftshift(np.fft.fftfreq(n)))
+    for axis in (0, 1):
+        share = c.uniform(0.65, 1.0) if c.rng.random() < 0.5 else 1.0
+        edge = np.clip(frequency / (0.5 * share), 0, 1)
+        hann = 0.5 + 0.5 * np.cos(np.pi * edge)
+        strength = c.uniform(0.0, 0.8)
+        line = np.where(frequency <= 0.5 * share, 1 - strength + strength * hann, 0)
+        kspace = kspace * (line[:, None] if axis == 0 else line[None, :])
+    return np.asarray(np.abs(np.fft.ifft2(np.fft.ifftshift(kspace))) / FINE**2, dtype=np.float32)
+
+
 def phantom(n: int, rng: np.random.Generator) -> Array:
-    """One image (n, n) float32, 0..4095, band-limited as a scanner's is (0.4 to 0.8 pixels)."""
-    c = Canvas(n, rng)
+    """One image (n, n) float32, 0..4095, painted finer and acquired through k-space."""
+    c = Canvas(FINE * n, rng, FINE)
     c.hu[:] = 0
     t = Tissues(c)
     sites = (_head, _head, _limb, _trunk)
     sites[int(rng.integers(len(sites)))](c, t)
     c.hu *= 1 + c.uniform(0, 0.03) * c.field(c.uniform(2, 6), high_pass=True)
-    image = gaussian_filter(c.hu, c.uniform(0.4, 0.8), mode="nearest")
+    # Cells are finer than any pixel, but no border in a body is as sharp as a painted one.
+    image = gaussian_filter(c.hu, c.uniform(0.5, 1.2), mode="nearest")
+    c.hu = image.astype(np.float32)
+    image = _acquired(c)
     image *= c.uniform(*STRONG) / max(float(np.percentile(image, 99)), 1e-3)
     return np.asarray(np.clip(image, 0, LIMIT), dtype=np.float32)
