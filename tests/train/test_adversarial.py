@@ -5,6 +5,7 @@ import pytest
 import torch
 from torch import nn
 
+from draws import Draws
 from scanside.runtime.errors import LossError
 from scanside.train import fit as fitting
 from scanside.train.adversarial import Duel, fit_adversarial, verdict
@@ -16,23 +17,9 @@ from scanside.train.models.discriminator import Discriminator
 from scanside.train.models.srgan import SRGAN
 from scanside.train.models.unet import UNet
 from scanside.train.precision import arithmetic, make_fabric
-from scanside.train.sampler import Batch
 from scanside.train.stage import Options, Stage
 
 EXACT = Options(precision="32")
-
-
-class Draws:
-    scale = 1
-
-    def batch(self, stage: int, step: int) -> Batch:
-        rng = np.random.default_rng([stage, step])
-        clean = rng.uniform(0.2, 0.8, (4, 1, 1)) + np.zeros((32, 32))
-        error = rng.normal(0, 0.05, clean.shape)
-        weight, emphasis = np.ones_like(clean), np.full((4, 1, 1), 400.0)
-        image = (clean + error)[:, None, :: self.scale, :: self.scale]
-        parts = (image, error, weight, emphasis, clean)
-        return Batch(*(torch.from_numpy(part.astype(np.float32)) for part in parts))
 
 
 def networks() -> tuple[UNet, Discriminator]:
@@ -54,7 +41,7 @@ def test_the_verdict_is_binary_cross_entropy(real):
 def test_the_losses_are_their_formulas():
     """The first step's losses, from the networks as they were before it: the discriminator's
     rate is 0 here, so that the generator meets it unchanged."""
-    batch = Draws().batch(0, 0)
+    batch = Draws(even=True).batch(0, 0)
     generator, discriminator = networks()
     with torch.no_grad():
         left = (generator(batch.image)[:, 0] + batch.error).double().numpy()
@@ -78,7 +65,7 @@ def test_the_losses_are_their_formulas():
 
 
 def test_each_side_is_moved_by_its_own_loss_only():
-    batch = Draws().batch(0, 0)
+    batch = Draws(even=True).batch(0, 0)
     generator, discriminator = networks()
     fabric = make_fabric("32", generator)
     with arithmetic(generator, fabric), arithmetic(discriminator, fabric):
@@ -98,7 +85,7 @@ def test_each_side_is_moved_by_its_own_loss_only():
 @pytest.mark.parametrize("precision", ["32", "bf16"])
 def test_both_sides_learn_and_are_written_down(tmp_path, precision):
     generator, discriminator = networks()
-    draws, stage = Draws(), STAGE._replace(steps=40, rate=3e-3)
+    draws, stage = Draws(even=True), STAGE._replace(steps=40, rate=3e-3)
     batch = draws.batch(9, 0)
     before = loss_of(generator, batch, "l1").item()
     options = Options(precision=precision, panels=True)
@@ -114,7 +101,7 @@ def test_both_sides_learn_and_are_written_down(tmp_path, precision):
 
 def test_the_papers_generator_fights_at_two_scales(tmp_path):
     torch.manual_seed(0)
-    draws = Draws()
+    draws = Draws(even=True)
     draws.scale = 2
     fit_adversarial(SRGAN(8, 1).train(), Discriminator(4).train(), draws, STAGE, tmp_path)
     assert len(read_journal(tmp_path)["duel"]) == 6
@@ -139,9 +126,11 @@ def test_a_stopped_duel_resumes_exactly(tmp_path, monkeypatch, ema):
         folder.mkdir()
         if name == "stopped":
             with pytest.raises(StoppedError):
-                fit_adversarial(*networks(), Draws(), STAGE._replace(switch=stop), folder, options)
+                fit_adversarial(
+                    *networks(), Draws(even=True), STAGE._replace(switch=stop), folder, options
+                )
         sides = networks()
-        fit_adversarial(*sides, Draws(), STAGE, folder, options)
+        fit_adversarial(*sides, Draws(even=True), STAGE, folder, options)
         weights.append([*sides[0].state_dict().values(), *sides[1].state_dict().values()])
     assert all(torch.equal(a, b) for a, b in zip(*weights, strict=True))
     whole, stopped = (read_journal(tmp_path / name) for name in ("whole", "stopped"))
@@ -153,5 +142,5 @@ def test_a_loss_that_is_not_finite_stops_the_duel(tmp_path, side):
     sides = networks()
     nn.init.constant_(next(iter(sides[side].parameters())), float("nan"))
     with pytest.raises(LossError, match="stage duel is not finite at step 0"):
-        fit_adversarial(*sides, Draws(), STAGE, tmp_path, EXACT)
+        fit_adversarial(*sides, Draws(even=True), STAGE, tmp_path, EXACT)
     assert not (tmp_path / "checkpoints").exists()

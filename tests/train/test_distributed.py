@@ -9,12 +9,12 @@ import sys
 import warnings
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 from lightning_fabric import Fabric
 from torch import nn
 
+from draws import Draws
 from scanside.runtime.errors import TrainingError
 from scanside.train.adversarial import fit_adversarial
 from scanside.train.fit import fit
@@ -23,7 +23,6 @@ from scanside.train.models.discriminator import Discriminator
 from scanside.train.models.srnet import SRNet
 from scanside.train.models.unet import UNet
 from scanside.train.precision import arithmetic, make_fabric
-from scanside.train.sampler import Batch
 from scanside.train.stage import Options, Stage
 
 STEPS = 6
@@ -32,34 +31,22 @@ CASES = ("batch-norm", "plain", "duel")
 OPTIONS = Options(precision="32", ema=0.9)
 
 
-class Draws:
-    def __init__(self, scale: int = 1, rows: int = ROWS) -> None:
-        self.scale, self.rows = scale, rows
-
-    def batch(self, stage: int, step: int) -> Batch:
-        rng = np.random.default_rng([stage, step])
-        clean = rng.uniform(0.2, 0.8, (self.rows, 1, 1)) + np.zeros((32, 32))
-        error = rng.normal(0, 0.05, clean.shape)
-        weight, emphasis = np.ones_like(clean), rng.uniform(100, 900, (self.rows, 1, 1))
-        image = (clean + error)[:, None, :: self.scale, :: self.scale]
-        parts = (image, error, weight, emphasis, clean)
-        return Batch(*(torch.from_numpy(part.astype(np.float32)) for part in parts))
-
-
 def train(case: str, folder: Path) -> nn.Module:
     torch.set_num_threads(1)
     torch.manual_seed(0)
     stage = Stage("stage", 0, STEPS, 1e-3)
     if case == "plain":
         model: nn.Module = SRNet(8, 1).train()
-        fit(model, Draws(2), stage, folder, OPTIONS)
+        fit(model, Draws(rows=ROWS, scale=2), stage, folder, OPTIONS)
         return model
     model = UNet((8, 16)).train()
     if case == "duel":
         judge = Discriminator(4).train()
-        fit_adversarial(model, judge, Draws(), stage._replace(loss="l1"), folder, OPTIONS, 0.1)
+        fit_adversarial(
+            model, judge, Draws(rows=ROWS), stage._replace(loss="l1"), folder, OPTIONS, 0.1
+        )
     else:
-        fit(model, Draws(), stage, folder, OPTIONS._replace(patience=9))
+        fit(model, Draws(rows=ROWS), stage, folder, OPTIONS._replace(patience=9))
     return model
 
 
@@ -82,7 +69,8 @@ def two_processes(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("two")
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
     command += ["--nproc-per-node", "2", __file__, str(folder)]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    tests = str(Path(__file__).parents[1])  # where draws.py is
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": tests}
     done = subprocess.run(command, env=environment, timeout=240, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert "deprecated" not in done.stderr

@@ -2,12 +2,12 @@
 
 import copy
 
-import numpy as np
 import pytest
 import torch
 from lightning_fabric import Fabric
 from torch import nn
 
+from draws import Draws
 from scanside.runtime.errors import TrainingError
 from scanside.train.fit import Descent, fit
 from scanside.train.models.discriminator import Discriminator
@@ -23,18 +23,7 @@ from scanside.train.precision import (
     make_fabric,
     scaler_of,
 )
-from scanside.train.sampler import Batch
 from scanside.train.stage import Options, Stage
-
-
-class Draws:
-    def batch(self, stage: int, step: int) -> Batch:
-        rng = np.random.default_rng([stage, step])
-        clean = rng.uniform(0.2, 0.8, (4, 1, 1)) + np.zeros((32, 32))
-        error = rng.normal(0, 0.05, clean.shape)
-        weight, emphasis = np.ones_like(clean), np.full((4, 1, 1), 400.0)
-        parts = ((clean + error)[:, None], error, weight, emphasis, clean)
-        return Batch(*(torch.from_numpy(part.astype(np.float32)) for part in parts))
 
 
 def network() -> UNet:
