@@ -130,7 +130,7 @@ def score(
 
     from scanside.benchmarks.study.records import read_key, read_scores
     from scanside.benchmarks.study.score import score as score_study
-    from scanside.benchmarks.study.tables import preference_table, summary_table
+    from scanside.benchmarks.study.tables import habits_table, preference_table, summary_table
     from scanside.benchmarks.tables import show
     from scanside.runtime.files import replace_file
 
@@ -138,7 +138,7 @@ def score(
     figures = score_study(
         opened, [read_scores(path, opened) for path in scores], allow_unfinished=allow_unfinished
     )
-    show(preference_table(figures), summary_table(figures))
+    show(preference_table(figures), habits_table(figures), summary_table(figures))
     for note in figures.notes:
         click.echo(f"note: {note}", err=True)
     if json_path is not None:

@@ -78,7 +78,7 @@ def render(
         )
         side: Side = "left" if one.b_left else "right"
         shown.append(ShownPair(pair=name, case=one.case, b_side=side, repeat=one.repeat))
-    script, style = _asset("page.js"), _asset("page.css")
+    script, style = _asset("viewer.js") + _asset("page.js"), _asset("page.css")
     page = (
         jinja2.Environment(
             loader=jinja2.PackageLoader("scanside.benchmarks.study", "."), autoescape=True

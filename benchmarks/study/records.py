@@ -9,7 +9,7 @@ from typing import Annotated, Literal, TypeVar
 
 import msgspec
 
-from scanside.runtime.errors import ScansideError as StudyError
+from scanside.runtime.errors import StudyError
 from scanside.runtime.files import replace_file
 
 MAX_BYTES = 2**24

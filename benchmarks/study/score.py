@@ -17,7 +17,7 @@ from scanside.benchmarks.study.statistics import (
     signed_rank,
     wilson,
 )
-from scanside.runtime.errors import ScansideError as StudyError
+from scanside.runtime.errors import StudyError
 
 FEW_PATIENTS = 10
 

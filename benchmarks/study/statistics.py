@@ -80,12 +80,10 @@ def krippendorff(ratings: Float) -> float | None:
     chance gives, below 0 worse than that. None where no unit has two ratings or where all ratings
     are one value: agreement is then not defined.
     """
-    levels, flat = np.unique(ratings, return_inverse=True)  # NaN comes last
-    ranks = flat.reshape(ratings.shape)
-    levels = levels[~np.isnan(levels)]
+    levels = np.unique(ratings[~np.isnan(ratings)])
     # (units, levels): how many coders gave unit u the level c; units with one rating pair nothing.
-    votes = np.stack([np.sum(ranks == level, axis=0) for level in range(len(levels))], axis=-1)
-    votes = votes[votes.sum(axis=1) > 1].astype(float)
+    votes = np.sum(ratings[:, :, None] == levels, axis=0)
+    votes = votes[votes.sum(axis=1) > 1].astype(np.float64)
     if not len(votes):
         return None
     coders = votes.sum(axis=1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from rich.markup import escape
 from rich.table import Table
 
 from scanside.benchmarks.study.score import StudyFigures, Tally
@@ -10,22 +11,32 @@ from scanside.benchmarks.study.statistics import Interval
 
 def preference_table(figures: StudyFigures) -> Table:
     """A line for each reader and one for all; first showings only."""
+    a, b = escape(figures.a), escape(figures.b)
     table = Table(
-        title=f"{figures.question}\nPreference for {figures.b} over {figures.a}: {figures.cases} "
-        f"cases of {figures.patients} patients, ties count as half",
+        title=f"{escape(figures.question)}\nPreference for {b} over {a}, ties count as half: "
+        f"{figures.cases} cases of {figures.patients} patients",
         title_justify="left",
     )
     table.add_column("reader")
-    for heading in (figures.a, "tie", figures.b, "prefer %", "95% (Wilson)", "mean -2..2"):
-        table.add_column(heading, justify="right")
-    for heading in ("left %", "same again", "missing"):
+    for heading in (a, "tie", b, "prefer %", "95% (Wilson)", "mean -2..2"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for one in figures.readers:
+        table.add_row(one.reader, *_row(one.tally))
+    table.add_section()
+    table.add_row("all", *_row(figures.pooled))
+    return table
+
+
+def habits_table(figures: StudyFigures) -> Table:
+    """How each reader reads: choices of the left image, repeats, and what is missing."""
+    table = Table(title="Reading", title_justify="left")
+    table.add_column("reader")
+    for heading in ("chose left %", "same when repeated", "missing answers"):
         table.add_column(heading, justify="right")
     for one in figures.readers:
         left = "-" if one.left is None else f"{100 * one.left:.0f}"
         again = f"{one.same} of {one.again}" if one.again else "-"
-        table.add_row(one.reader, *_row(one.tally), left, again, str(one.missing))
-    table.add_section()
-    table.add_row("all", *_row(figures.pooled), "", "", "")
+        table.add_row(one.reader, left, again, str(one.missing))
     return table
 
 

@@ -146,6 +146,28 @@ def test_zoom_move_and_window_by_mouse_and_keys_hold_for_both(browser, study):
     assert np.array_equal(greys(browser, "left"), seen[0])
 
 
+def test_the_wheel_zooms_about_the_pointer(browser, study):
+    begin(browser, study, "R1")
+    left, top, width, height = browser.tell(
+        "(({x, y, width, height}) => [x + 1, y + 1, width - 2, height - 2])"
+        "(document.getElementById('left').getBoundingClientRect())"
+    )
+    for _ in range(6):  # until all of the image is white and only the surround is black
+        browser.drag((left + 50, top + 400), (0, -350), "right")
+    pointer = np.array([0.7 * width, 0.4 * height])
+
+    def place() -> np.ndarray:
+        """Where in the image the pointer is: x and y as shares of its sides."""
+        down, across = np.nonzero(greys(browser, "left"))
+        corner = np.array([across.min(), down.min()])
+        return (pointer - corner) / np.array([np.ptp(across) + 1, np.ptp(down) + 1])
+
+    before = place()
+    for _ in range(5):
+        browser.mouse("mouseWheel", left + pointer[0], top + pointer[1], deltaX=0, deltaY=100)
+    assert place() == pytest.approx(before, abs=0.01)
+
+
 def test_answers_by_key_are_kept_saved_and_scored(browser, study):
     key = begin(browser, study, "R2")
     right = {one.pair: 1 if one.b_side == "right" else -1 for one in key.pairs}
