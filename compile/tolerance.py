@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from functools import partial
 
 import numpy as np
 import onnx
@@ -85,7 +86,7 @@ def prove_sharp(
     Raises CompileError naming the first one that would have passed.
     """
     tried = 0
-    for name, network in broken_networks(model):
+    for name, network in broken_networks(model, manifest.scale):
         engine = CpuEngine(manifest, network, _spec(name, manifest))
         if within(spread(engine, frames, tolerance.data_range), tolerance):
             raise CompileError(
@@ -97,9 +98,9 @@ def prove_sharp(
     return tried
 
 
-def broken_networks(model: bytes) -> Iterator[tuple[str, Network]]:
+def broken_networks(model: bytes, scale: int = 1) -> Iterator[tuple[str, Network]]:
     """An identity, and the network with each convolution's weights zeroed in turn."""
-    yield "an identity network", _nothing
+    yield "an identity network", partial(_nothing, scale=scale)
     proto = onnx.load_from_string(model)
     producers = {output: node for node in proto.graph.node for output in node.output}
     tensors = {tensor.name: tensor for tensor in proto.graph.initializer}
@@ -117,8 +118,9 @@ def broken_networks(model: bytes) -> Iterator[tuple[str, Network]]:
         tensors[source].ParseFromString(kept)
 
 
-def _nothing(image: Float) -> Float:
-    return np.zeros_like(image)
+def _nothing(image: Float, scale: int) -> Float:
+    batch, channels, rows, columns = image.shape
+    return np.zeros((batch, channels, rows * scale, columns * scale), np.float32)
 
 
 def _spec(name: str, manifest: Manifest) -> EngineSpec:

@@ -56,7 +56,8 @@ def test_make_verbs_exist():
 @pytest.mark.parametrize("line", [c for c in commands() if "scanside" in c])
 def test_commands_and_their_options_exist(line):
     _, verb, *arguments = shlex.split(line)
-    result = CliRunner().invoke(scanside, [verb, "--help"])
+    verbs = [verb, arguments[0]] if verb in ("bench", "study") else [verb]
+    result = CliRunner().invoke(scanside, [*verbs, "--help"])
     assert result.exit_code == 0, result.output
     assert "Example:" in result.output
     for argument in arguments:

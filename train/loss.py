@@ -10,8 +10,9 @@ from torch import Tensor
 from scanside.train.sampler import Batch
 
 LOSSES = ("l2", "l1", "l2 and means")
-MEANS = ((4, 8.0), (8, 32.0))
-"""Side in pixels and weight: so that either term is about as large as the pixels' own."""
+MEANS = ((4, 1.0), (8, 2.0))
+"""Side in pixels and weight. With 8 and 32 the means were most of the loss, and 14,000 steps ended
+1 dB of PSNR below 6,000 steps without them."""
 
 
 def left_over(model: Callable[[Tensor], Tensor], batch: Batch) -> Tensor:
