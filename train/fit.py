@@ -78,6 +78,7 @@ class Descent:
     def __init__(self, fabric: Fabric, model: nn.Module, stage: Stage) -> None:
         self.fabric, self.model = fabric, model
         self._loss = stage.loss
+        self._together = 2 if stage.loss == "l2 and contrast" else 1
         # Fused is twice as fast on a CPU, but cannot undo the scaling of fp16 before the clipping.
         self._optimiser = torch.optim.AdamW(
             model.parameters(), stage.rate, betas=(0.9, 0.99), fused=scaler_of(fabric) is None
@@ -85,7 +86,7 @@ class Descent:
         self._wrapped, self._trainer = fabric.setup(model, self._optimiser)
 
     def step(self, batch: Batch, rate: float) -> Outcome:
-        mine, share = take_share(batch, self.fabric)
+        mine, share = take_share(batch, self.fabric, self._together)
         left = left_over(self._wrapped, mine)
         loss = penalty(left, mine, self._loss) * share
         value = descend(self.fabric, self._wrapped, self._trainer, loss, rate)
@@ -93,7 +94,7 @@ class Descent:
 
     def rehearse(self, batch: Batch) -> None:
         self._trainer.zero_grad()
-        mine, share = take_share(batch, self.fabric)
+        mine, share = take_share(batch, self.fabric, self._together)
         self.fabric.backward(loss_of(self._wrapped, mine, self._loss) * share)
 
     def state(self) -> dict[str, Any]:

@@ -9,10 +9,10 @@ from torch import Tensor
 
 from scanside.train.sampler import Batch
 
-LOSSES = ("l2", "l1", "l2 and means")
-MEANS = ((4, 1.0), (8, 2.0))
-"""Side in pixels and weight. With 8 and 32 the means were most of the loss, and 14,000 steps ended
-1 dB of PSNR below 6,000 steps without them."""
+DIFFERENCES = ((1, 3.0), (4, 8.0), (8, 8.0))
+"""Side in pixels of the means that are compared, and weight. A disc of +40 HU and 3 pixels radius
+kept 0.54 of its contrast at 40 HU of noise instead of 0.29 (8 pixels: 0.87 instead of 0.72) after
+2,000 steps, for 0.2 to 0.6 dB of PSNR at 40 and 80 HU."""
 
 
 def left_over(model: Callable[[Tensor], Tensor], batch: Batch) -> Tensor:
@@ -23,15 +23,20 @@ def left_over(model: Callable[[Tensor], Tensor], batch: Batch) -> Tensor:
 
 def penalty(left: Tensor, batch: Batch, loss: str) -> Tensor:
     """Mean of what is left, squared ("l2") or as it is ("l1"), each image relative to its own
-    error, or the noisiest would be all that counts. "l2 and means": with the squares of local
-    means, where low contrast lives and noise does not."""
+    error, or the noisiest would be all that counts.
+
+    "l2 and contrast": of pairs that differ in their lesions alone (see `Sampler`), with the squares
+    of what is left of that difference. Squared error lets a lesion fade where that pays for less
+    noise; the noise of both is the same, so here nothing pays for it.
+    """
     if loss == "l1":
         return (left.abs() * batch.emphasis.sqrt()).mean()
     total = (left.square() * batch.emphasis).mean()
-    if loss == "l2 and means":
-        for side, weight in MEANS:
-            means = F.avg_pool2d(left[:, None], side)[:, 0]
-            total = total + weight * (means.square() * batch.emphasis).mean()
+    if loss == "l2 and contrast":
+        lost = left[0::2] - left[1::2]
+        for side, weight in DIFFERENCES:
+            means = F.avg_pool2d(lost[:, None], side)[:, 0]
+            total = total + weight * (means.square() * batch.emphasis[0::2]).mean()
     return total
 
 

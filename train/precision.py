@@ -185,16 +185,17 @@ def _total(share: Tensor) -> Tensor:
     return whole
 
 
-def take_share(batch: Batch, fabric: Fabric) -> tuple[Batch, float]:
+def take_share(batch: Batch, fabric: Fabric, together: int = 1) -> tuple[Batch, float]:
     """This process's rows of the batch, on its device, and the factor that makes the mean over all
-    processes the mean over the batch."""
+    processes the mean over the batch. together: so many rows that follow each other stay so."""
     rows, world = len(batch.image), fabric.world_size
-    if rows < world:
+    if rows < world * together:
         raise TrainingError(
             f"a batch of {rows} cannot be shared by {world} processes",
             next_step="start fewer with torchrun, or raise batch in the recipe",
         )
-    mine = Batch(*(fabric.to_device(one[fabric.global_rank :: world]) for one in batch))
+    chosen = torch.arange(rows).view(-1, together)[fabric.global_rank :: world].flatten()
+    mine = Batch(*(fabric.to_device(one[chosen]) for one in batch))
     return mine, len(mine.image) * world / rows
 
 

@@ -6,6 +6,8 @@ The structs say what is simulated and trained; `scanside.train.simulators` and
 
 from __future__ import annotations
 
+from typing import Literal
+
 import msgspec
 
 from scanside.runtime.manifest import Intensity
@@ -153,6 +155,9 @@ class Adversarial(Part, frozen=True, kw_only=True):
     rate: float = 1e-4
 
 
+Loss = Literal["l2", "l1", "l2 and contrast"]
+
+
 class Recipe(Part, frozen=True, kw_only=True):
     """How a model is made. `steps` are optimiser steps of the float stage; the other stages are
     fractions of it, so that one number says how long training is. INT8 has to pass the gate at each
@@ -160,21 +165,20 @@ class Recipe(Part, frozen=True, kw_only=True):
     remove.
 
     importance, round_to: see scanside.train.prune. least_speedup: pruning that makes the
-    network no faster than this is refused, whatever its MACs. phantom: which kind is painted
-    ("ct", "mr", "xray", "ultrasound"). file_share: of the patches drawn from the user's files
-    where there are any, the rest from phantoms. crop: side of a training patch, in pixels of
-    the target. loss: "l2", "l1" or "l2 and means" (scanside.train.loss.penalty). ema: decay of
-    the averaged weights, 0 for none. patience: stop the float stage early when the loss has not
-    improved for so many tenths of it, 0 for never.
+    network no faster than this is refused, whatever its MACs. phantom: which kind is painted.
+    file_share: of the patches drawn from the user's files where there are any, the rest from
+    phantoms. crop: side of a training patch, in pixels of the target. loss: see
+    scanside.train.loss.penalty. ema: decay of the averaged weights, 0 for none. patience: stop the
+    float stage early when the loss has not improved for so many tenths of it, 0 for never.
     """
 
     name: str
     description: str
-    task: str
+    task: Literal["denoise", "super-resolution"]
     modality: tuple[str, ...]
     intensity: Intensity
     degradation: Degradation
-    phantom: str
+    phantom: Literal["ct", "mr", "xray", "ultrasound"]
     serial: int
     version: str
     network: Shape = UNetShape()
@@ -190,11 +194,11 @@ class Recipe(Part, frozen=True, kw_only=True):
     batch: int = 8
     steps: int = 6000
     learning_rate: float = 2e-3
-    loss: str = "l2"
+    loss: Loss = "l2"
     ema: float = 0.0
     patience: int = 0
     mac_budget: float = 0.5
-    importance: str = "group"
+    importance: Literal["l1", "l2", "group", "taylor", "random"] = "group"
     round_to: int = 4
     least_speedup: float = 1.1
     finetune_fraction: float = 0.35
@@ -202,6 +206,11 @@ class Recipe(Part, frozen=True, kw_only=True):
     qat_fraction: float = 0.4
     qat_rate: float = 5e-4
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        comparable = self.lesions is not None and self.scale == 1 and self.batch % 2 == 0
+        if self.loss == "l2 and contrast" and not comparable:
+            raise ValueError("loss 'l2 and contrast' needs [lesions], scale 1 and an even batch")
 
     @property
     def scale(self) -> int:

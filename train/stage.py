@@ -24,7 +24,7 @@ def _silent(line: str) -> None:
 class Stage(NamedTuple):
     """name: of its checkpoint. batches: which sequence of batches it sees. rate: peak
     learning rate. switch: called with each step before it runs (QAT freezes its ranges so).
-    loss: one of `LOSSES`."""
+    loss: as in a recipe."""
 
     name: str
     batches: int

@@ -63,11 +63,9 @@ def compare(
     for level in levels:
         images = _images(recipe, found, level, engines)
         cases = found.at(level)
-        tables[f"{level:g}"] = {name: measure(made, cases) for name, made in images.items()}
+        tables[f"{level:g}"] = measure(images, cases)
         if ct:
-            hidden[f"{level:g}"] = {
-                name: measure_hidden(made, cases) for name, made in images.items()
-            }
+            hidden[f"{level:g}"] = measure_hidden(images, cases)
     return QualityReport(
         recipe=recipe.name,
         run_data=config.data,
@@ -124,12 +122,12 @@ def tables(report: QualityReport) -> list[Table]:
             [
                 (
                     name,
-                    f"{row.mtf50:.3f}",
-                    f"{row.worst_mtf50:.3f}",
+                    _number(row.mtf50, 3),
+                    _number(row.worst_mtf50, 3),
                     f"{row.bias:.2f}",
                     f"{row.worst_bias:.2f}",
-                    f"{row.block_bias:.2f}",
-                    f"{row.noise_frequency:.2f}",
+                    _number(row.block_bias, 2),
+                    _number(row.noise_frequency, 2),
                     f"{row.dice_before:.3f} -> {row.dice_after:.3f}",
                 )
                 for name, row in rows.items()
@@ -155,6 +153,10 @@ def tables(report: QualityReport) -> list[Table]:
             )
         )
     return shown
+
+
+def _number(value: float | None, digits: int) -> str:
+    return "-" if value is None else f"{value:.{digits}f}"
 
 
 def write_report(path: Path, report: QualityReport) -> None:

@@ -72,7 +72,8 @@ def test_parity_holds_and_a_wrong_file_is_refused(exported):
 
 
 def test_a_float_model_exports_too():
-    from scanside.train.models.unet import UNet, fuse_batch_norm
+    from scanside.train.models import fuse_batch_norm
+    from scanside.train.models.unet import UNet
 
     torch.manual_seed(0)
     model = fuse_batch_norm(UNet((16, 16)))

@@ -27,7 +27,8 @@ from scanside.train.stage import Options, Stage
 
 STEPS = 6
 ROWS = 5  # does not divide by two
-CASES = ("batch-norm", "plain", "duel")
+PAIRS = 6  # three pairs: neither do they
+CASES = ("batch-norm", "plain", "duel", "pairs")
 OPTIONS = Options(precision="32", ema=0.9)
 
 
@@ -40,7 +41,9 @@ def train(case: str, folder: Path) -> nn.Module:
         fit(model, Draws(rows=ROWS, scale=2), stage, folder, OPTIONS)
         return model
     model = UNet((8, 16)).train()
-    if case == "duel":
+    if case == "pairs":
+        fit(model, Draws(rows=PAIRS), stage._replace(loss="l2 and contrast"), folder, OPTIONS)
+    elif case == "duel":
         judge = Discriminator(4).train()
         fit_adversarial(
             model, judge, Draws(rows=ROWS), stage._replace(loss="l1"), folder, OPTIONS, 0.1

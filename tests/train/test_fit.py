@@ -16,9 +16,10 @@ from scanside.train.curves import plot_curves
 from scanside.train.ema import Average
 from scanside.train.fit import fit, rate_at
 from scanside.train.journal import Journal, Step, read_journal
-from scanside.train.loss import loss_of
+from scanside.train.loss import DIFFERENCES, loss_of, penalty
 from scanside.train.models.srnet import SRNet
 from scanside.train.models.unet import UNet
+from scanside.train.sampler import Batch
 from scanside.train.stage import Options, Stage
 from scanside.train.throughput import measure_throughput
 
@@ -62,6 +63,19 @@ def test_the_rate_warms_up_and_falls_to_nothing():
     assert rates[0] < rates[20] < max(rates) == pytest.approx(2e-3, rel=0.01)
     assert rates[525] == pytest.approx(1e-3)
     assert rates[-1] < 1e-6
+
+
+def test_the_contrast_loss_adds_what_pairs_do_not_share():
+    batch = Draws(rows=2, even=True).batch(0, 0)
+    same = Batch(*(one[[0, 0]] for one in batch))
+    nothing = torch.zeros_like(same.error)
+    shared = penalty(nothing + 0.1, same, "l2 and contrast")
+    assert shared == pytest.approx(penalty(nothing + 0.1, same, "l2"))
+    faded = nothing.clone()
+    faded[0] -= 0.1  # of a lesion everywhere
+    weights = sum(weight for _, weight in DIFFERENCES)
+    expected = (0.5 + weights) * 0.1**2 * 400
+    assert penalty(faded, same, "l2 and contrast") == pytest.approx(expected, rel=1e-5)
 
 
 @pytest.mark.parametrize("loss", ["l2", "l1"])

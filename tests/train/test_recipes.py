@@ -38,7 +38,7 @@ def test_the_margin_is_four_deviations_of_the_largest_noise(name):
 
 def test_a_copied_recipe_is_a_users_own(tmp_path):
     mine = tmp_path / "mine.toml"
-    mine.write_text(recipe_text("denoise-ct").replace("steps = 14000", "steps = 77"))
+    mine.write_text(recipe_text("denoise-ct").replace("steps = 10000", "steps = 77"))
     assert load_recipe(str(mine)).steps == 77
 
 

@@ -9,7 +9,7 @@ from scanside.runtime.intensity import FrameMap
 from scanside.train.bank import make_bank, phantom_slices
 from scanside.train.entry import facts_of
 from scanside.train.recipes import load_recipe
-from scanside.train.sampler import Sampler
+from scanside.train.sampler import Batch, Sampler
 from scanside.train.simulators import simulator_of
 
 RECIPES = ("quick-ct", "denoise-mr", "denoise-xray", "denoise-us", "sr-ct", "sr-mr")
@@ -47,6 +47,21 @@ def test_shapes_types_and_ranges(drawn):
     assert 0 <= batch.weight.min() <= batch.weight.max() <= 1
 
 
+@pytest.mark.parametrize("name", ["quick-ct", "denoise-mr", "denoise-us"])
+def test_pairs_differ_in_their_lesions_alone(name):
+    recipe = msgspec.structs.replace(recipe_of(name), loss="l2 and contrast")
+    entries = make_bank(recipe, phantom_slices(recipe, 2, 0))
+    batch = Sampler(recipe, entries).batch(0, 0)
+    with_lesions, plain = (Batch(*(one[first::2] for one in batch)) for first in (0, 1))
+    lesions = with_lesions.clean - plain.clean
+    assert (lesions.abs().amax((1, 2)) > 0.005).all()
+    assert torch.equal(with_lesions.emphasis, plain.emphasis)
+    if name == "quick-ct":  # there noise does not depend on the image; to the rounding of words
+        assert (with_lesions.error - plain.error).abs().max() < 1.01 / 2640
+    elsewhere = lesions.abs() < 1e-7
+    assert torch.equal(with_lesions.error[elsewhere], plain.error[elsewhere])
+
+
 def test_the_loss_of_doing_nothing_is_about_one(drawn):
     """The emphasis makes modalities and levels alike: learning rates carry over."""
     recipe, _, entries = drawn
@@ -82,7 +97,7 @@ def test_the_unit_range_is_the_devices(drawn):
 
 
 def test_files_get_their_share():
-    recipe = msgspec.structs.replace(recipe_of("quick-ct"), lesions=None)
+    recipe = msgspec.structs.replace(recipe_of("quick-ct"), lesions=None, loss="l2")
     entries = make_bank(recipe, phantom_slices(recipe, 3, 0))
     marked = [entry._replace(clean=np.full_like(entry.clean, 40)) for entry in entries]
     sampler = Sampler(recipe, [*entries, *marked], files=3)

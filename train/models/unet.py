@@ -7,17 +7,14 @@ transposed convolution; the last convolution feeds the output directly.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from itertools import pairwise
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from scanside.train.models.network import RESIDUAL_SCALE, Network, start_near_zero
-from scanside.train.recipe import UNetShape
-
-__all__ = ["RESIDUAL_SCALE", "ConvBlock", "UNet", "fuse_batch_norm"]
+from scanside.train.models.network import Network, start_near_zero
 
 
 class ConvBlock(nn.Sequential):
@@ -54,16 +51,6 @@ class UNet(Network):
         self.last = nn.Conv2d(widths[0], 1, 1)
         start_near_zero(self.last)
 
-    @classmethod
-    def from_state(cls, state: Mapping[str, Tensor]) -> UNet:
-        """For the lead to delete: `scanside.train.models.rebuild`."""
-        from scanside.train.models import rebuild
-
-        depth = 1 + max(int(key.split(".")[1]) for key in state if "encoders" in key)
-        model = rebuild(UNetShape(widths=(1,) * depth), state)
-        assert isinstance(model, cls)
-        return model
-
     @property
     def receptive_field(self) -> int:
         """Each level k works on pixels 2^k wide: two 3x3 convolutions on the way down, two on the
@@ -97,12 +84,3 @@ class UNet(Network):
             x = self.decoders[level](torch.cat([x, skips[level]], 1))
         residual: Tensor = self.last(x)
         return residual
-
-
-def fuse_batch_norm(model: UNet) -> UNet:
-    """For the lead to delete: `scanside.train.models.fuse_batch_norm`."""
-    from scanside.train import models
-
-    fused = models.fuse_batch_norm(model)
-    assert isinstance(fused, UNet)
-    return fused

@@ -33,12 +33,13 @@ def cut(entry: Entry, rng: np.random.Generator, side: int, step: int = 1) -> Win
 def with_lesions(
     entry: Entry, window: Window, spec: Lesions | None, rng: np.random.Generator
 ) -> Array:
-    """The clean patch, float32, with lesions in the body."""
+    """The clean patch, float32, with lesions in the body. It takes as much from `rng` without."""
+    own = np.random.default_rng(int(rng.integers(2**62)))
     clean = entry.clean[window].astype(np.float32)
     if spec is None:
         return clean
     rows, columns = clean.shape
-    added = lesions((rows, columns), entry.strength, spec, rng)
+    added = lesions((rows, columns), entry.strength, spec, own)
     changed = clean + added * (clean > entry.floor)
     return np.asarray(np.clip(changed, *entry.limits), dtype=np.float32)
 

@@ -48,8 +48,22 @@ class _Pixelwise(ABC):
         return log_uniform(rng, self.span)
 
     def prepare(self, piece: Slice, rng: np.random.Generator) -> Entry:
+        entry = self._undegraded(piece)
+        if not isinstance(self._intensity, Percentiles):
+            return entry
         facts = facts_of(piece, self._modality)
-        entry = Entry(
+        levels = np.linspace(*self.span, LEVELS)
+        clean = piece.values.astype(np.float32)
+        ends = []
+        for level in levels.tolist():
+            words = as_words(self._degrade(clean, entry, level, rng, test=False), piece)
+            ends.append(ends_of(words, facts, self._intensity))
+        return entry._replace(levels=levels.astype(np.float32), ends=np.array(ends, np.float32))
+
+    def _undegraded(self, piece: Slice) -> Entry:
+        """With the unit range of the image as it is."""
+        ends = ends_of(piece.values, facts_of(piece, self._modality), self._intensity)
+        return Entry(
             clean=piece.values,
             fields=np.empty((0, 0, 0), np.float16),
             coarse=np.empty((0, 0), np.float32),
@@ -58,17 +72,8 @@ class _Pixelwise(ABC):
             error=0.0,
             floor=floor_of(piece.values),
             levels=np.zeros(1, np.float32),
-            ends=np.array([ends_of(piece.values, facts, self._intensity)], np.float32),
+            ends=np.array([ends], np.float32),
         )
-        if not isinstance(self._intensity, Percentiles):
-            return entry
-        levels = np.linspace(*self.span, LEVELS)
-        clean = piece.values.astype(np.float32)
-        ends = []
-        for level in levels.tolist():
-            words = as_words(self._degrade(clean, entry, level, rng, test=False), piece)
-            ends.append(ends_of(words, facts, self._intensity))
-        return entry._replace(levels=levels.astype(np.float32), ends=np.array(ends, np.float32))
 
     def draw(
         self, entry: Entry, rng: np.random.Generator, side: int, spec: Lesions | None = None
@@ -81,7 +86,7 @@ class _Pixelwise(ABC):
         return Draw(noisy, noisy, clean, level, self._deviation(entry, level), typical)
 
     def whole(self, piece: Slice, level: float, rng: np.random.Generator) -> Values:
-        entry = self.prepare(piece, np.random.default_rng(0))
+        entry = self._undegraded(piece)
         clean = piece.values.astype(np.float32)
         return as_words(self._degrade(clean, entry, level, rng, test=True), piece)
 
