@@ -1,4 +1,4 @@
-"""The verb `compile`."""
+"""The verbs `compile` and `sign`."""
 
 from __future__ import annotations
 
@@ -33,3 +33,29 @@ def compile_(run: Path, out: Path, force: bool) -> None:
     for name, value in acceptance.figures.items() if acceptance else ():
         click.echo(f"  {name}: {value:.3f} dB")
     click.echo(f"wrote {out} ({out.stat().st_size / 1e6:.1f} MB); next: scanside inspect {out}")
+
+
+@click.command()
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option(
+    "--key",
+    type=click.Path(path_type=Path),
+    required=True,
+    help="The private key that `scanside keys new` made.",
+)
+@click.option("--out", type=click.Path(path_type=Path), help="[FILE itself]")
+def sign(file: Path, key: Path, out: Path | None) -> None:
+    """Sign the bundle FILE. Its content and its identity stay what they are.
+
+    \b
+    Example:
+      scanside keys new release-2026
+      scanside sign ct.scanside --key release-2026
+    """
+    from scanside.compile.pack import sign_bundle
+    from scanside.runtime.signing import load_private_key
+
+    bundle = sign_bundle(file, load_private_key(key), out or file)
+    click.echo(
+        f"signed {out or file} with {bundle.signer[:16]}; next: scanside verify {out or file}"
+    )

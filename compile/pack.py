@@ -7,10 +7,12 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import msgspec
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from scanside.runtime.bundle import MANIFEST, SIGNATURE, Bundle, member_order
 from scanside.runtime.files import replace_file
 from scanside.runtime.manifest import Manifest, Member
+from scanside.runtime.signing import Trust
 from scanside.runtime.stored_zip import write_members
 
 
@@ -28,8 +30,25 @@ def write_bundle(path: Path, manifest: Manifest, members: Mapping[str, bytes]) -
         if name != SIGNATURE
     }
     contents = {**members, MANIFEST: msgspec.structs.replace(manifest, members=listed).encode()}
+    return _write(path, contents, None)
+
+
+def sign_bundle(path: Path, key: Ed25519PrivateKey, out: Path) -> Bundle:
+    """The bundle at `path` with this key's signature, any other taken off, written to `out`.
+
+    Nothing else changes, not the manifest either, so neither does the model's identity. Raises
+    BundleError for what no reader would accept.
+    """
+    # An old signature is going anyway: whoever made it need not be trusted.
+    bundle = Bundle.open(path, Trust())
+    contents = {name: bundle.member(name) for name in bundle.names}
+    contents[SIGNATURE] = key.sign(contents[MANIFEST])
+    return _write(out, contents, Trust.of(key.public_key()))
+
+
+def _write(path: Path, contents: Mapping[str, bytes], trust: Trust | None) -> Bundle:
     ordered = [(name, contents[name]) for name in sorted(contents, key=member_order)]
     with replace_file(path) as stream:
         write_members(stream, ordered)
         stream.flush()
-        return Bundle.open(Path(stream.name))
+        return Bundle.open(Path(stream.name), trust)

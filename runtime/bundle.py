@@ -19,8 +19,11 @@ from scanside.runtime.errors import (
     BundleFormatError,
     BundleIntegrityError,
     BundleTooLargeError,
+    DowngradeError,
+    UnsignedBundleError,
 )
 from scanside.runtime.manifest import MEBIBYTE, Manifest, decode_manifest, identity_of
+from scanside.runtime.signing import Trust
 from scanside.runtime.stored_zip import read_members
 
 MANIFEST = "manifest.json"
@@ -53,28 +56,35 @@ class Bundle:
 
     identity: sha256 (hex) of the manifest without its plans, keys this version does not know
         included: a fetched plan makes no other model.
-    signed: whether a signature was verified. Signing is not there yet, so this is always False:
-        a manifest.sig is carried and its size checked, but a signature nobody verified is none.
+    signer: id of the trusted key whose signature was verified, or empty: a signature that nobody
+        verified, because nobody is trusted here, is none.
     """
 
     manifest: Manifest
     identity: str
-    signed: bool
+    signer: str
     _members: Mapping[str, bytes] = field(repr=False)
 
+    @property
+    def signed(self) -> bool:
+        return bool(self.signer)
+
     @classmethod
-    def open(cls, path: Path) -> Bundle:
+    def open(cls, path: Path, trust: Trust | None = None) -> Bundle:
         """Read and verify a bundle file.
 
-        Raises BundleVersionError for a future major version, BundleTooLargeError over a cap,
-        BundleIntegrityError where a member is not what the manifest says, BundleFormatError for
-        any other flaw, and plain BundleError when the file cannot be read at all.
+        trust: whose signatures count [this machine's: `Trust.here`].
+
+        Raises SignatureError for a signature of an unknown or revoked key, BundleVersionError for a
+        future major version, BundleTooLargeError over a cap, BundleIntegrityError where a member is
+        not what the manifest says, BundleFormatError for any other flaw, and plain BundleError when
+        the file cannot be read at all.
         """
         try:
             if not path.is_file():  # a pipe or a device would block, or never end
                 raise BundleError(f"{path.name} is not a file", next_step="check the path")
             with path.open("rb") as stream:
-                return read_bundle(stream, os.fstat(stream.fileno()).st_size)
+                return read_bundle(stream, os.fstat(stream.fileno()).st_size, trust)
         except OSError as error:
             raise BundleError(
                 f"{path.name} cannot be read: {error.strerror}", next_step="check its permissions"
@@ -100,7 +110,7 @@ def member_order(name: str) -> tuple[bool, bool, str]:
     return name != MANIFEST, name != SIGNATURE, name
 
 
-def read_bundle(stream: BinaryIO, size: int) -> Bundle:
+def read_bundle(stream: BinaryIO, size: int, trust: Trust | None = None) -> Bundle:
     """Read and verify a bundle of `size` bytes from a binary stream; errors as `Bundle.open`."""
     if size > MAX_BUNDLE_BYTES:
         raise BundleTooLargeError(f"the bundle is over {MAX_BUNDLE_BYTES // MEBIBYTE} MiB")
@@ -126,8 +136,37 @@ def read_bundle(stream: BinaryIO, size: int) -> Bundle:
         raise BundleFormatError(
             f"the bundle lacks {', '.join(missing)}", next_step="compile it again"
         )
+    signer = ""
+    if SIGNATURE in members:
+        trust = Trust.here() if trust is None else trust
+        signer = trust.signer_of(members[MANIFEST], members[SIGNATURE])
     identity = identity_of(members[MANIFEST])
-    return Bundle(manifest=manifest, identity=identity, signed=False, _members=members)
+    return Bundle(manifest=manifest, identity=identity, signer=signer, _members=members)
+
+
+def insist_on_signature(bundle: Bundle, file: Path) -> None:
+    """Raises UnsignedBundleError, saying whether the signature or the trust is missing."""
+    if bundle.signed:
+        return
+    if SIGNATURE in bundle.names:
+        raise UnsignedBundleError(
+            f"{file.name} is signed, but no key is trusted on this machine",
+            next_step="put the public key of whoever made it into /etc/scanside/trust",
+        )
+    raise UnsignedBundleError(
+        f"{file.name} carries no signature",
+        next_step="sign it with `scanside sign`, or allow it by name with --allow-unsigned",
+    )
+
+
+def refuse_downgrade(offered: Manifest, installed: Manifest) -> None:
+    """Serials are compared for each model's name. Raises DowngradeError for an older one."""
+    if offered.name == installed.name and offered.serial < installed.serial:
+        raise DowngradeError(
+            f"{offered.name} {offered.version} has the serial {offered.serial}, "
+            f"{installed.version} with {installed.serial} is installed",
+            next_step="install a newer bundle; an old one only by explicit force",
+        )
 
 
 def _cap(name: str) -> int:

@@ -19,7 +19,9 @@ pixel values, and of a file only the name that the user typed or that a folder l
     │   ├── BundleIntegrityError            a member is not what the manifest says
     │   ├── BundleVersionError              from a future major version
     │   ├── BundleTooLargeError             over a cap
-    │   └── UnsignedBundleError             no signature, and unsigned was not allowed
+    │   ├── UnsignedBundleError             no signature, and unsigned was not allowed
+    │   ├── SignatureError                  by an unknown or revoked key, or altered
+    │   └── DowngradeError                  older than what it would replace
     ├── EngineError                     6   running the network
     │   ├── EngineUnavailableError          the named engine is not installed or cannot load
     │   └── GoldenMismatchError             the engine fails the bundle's golden frames
@@ -40,7 +42,8 @@ pixel values, and of a file only the name that the user typed or that a folder l
     ├── GateError                       10  INT8 lost too much: no bundle is written
     ├── PartialError                    11  some of many inputs failed; the rest is done
     ├── CompileError                    12  a network that cannot be exported or rewritten
-    └── StudyError                      13  a reader study: scores of another, twice, altered
+    ├── StudyError                      13  a reader study: scores of another, twice, altered
+    └── KeyFileError                    14  a key: missing, of another kind, readable by others
 """
 
 from __future__ import annotations
@@ -122,6 +125,14 @@ class BundleTooLargeError(BundleError):
 
 
 class UnsignedBundleError(BundleError):
+    pass
+
+
+class SignatureError(BundleError):
+    pass
+
+
+class DowngradeError(BundleError):
     pass
 
 
@@ -213,3 +224,7 @@ class CompileError(ScansideError):
 
 class StudyError(ScansideError):
     exit_code = 13
+
+
+class KeyFileError(ScansideError):
+    exit_code = 14

@@ -214,7 +214,7 @@ def decode_manifest(raw: bytes) -> Manifest:
     """
     try:
         version = msgspec.json.decode(raw, type=_Format).format
-    except (msgspec.DecodeError, RecursionError) as error:
+    except (msgspec.DecodeError, ValueError, RecursionError) as error:  # ValueError: no UTF-8
         raise BundleFormatError("the manifest is not a Scanside manifest") from error
     major = int(version.partition(".")[0])
     if major != FORMAT_MAJOR:

@@ -21,8 +21,9 @@ def data_dir() -> Path:
 
 @pytest.fixture(scope="session", autouse=True)
 def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
-    """Tests choose engines for themselves: neither read nor write the user's choices."""
+    """Tests choose engines and trust for themselves: neither read nor write the user's."""
     os.environ["SCANSIDE_CACHE"] = str(tmp_path_factory.mktemp("cache"))
+    os.environ["SCANSIDE_TRUST"] = str(tmp_path_factory.mktemp("trust"))
 
 
 @pytest.fixture(scope="session")

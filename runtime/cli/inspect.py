@@ -58,6 +58,7 @@ def _manifest(bundle: Bundle) -> str:
     content = {
         "identity": bundle.identity,
         "signed": bundle.signed,
+        "signer": bundle.signer,
         "manifest": json.loads(bundle.member(MANIFEST)),
     }
     return json.dumps(content, indent=2)
@@ -83,7 +84,8 @@ def _rows(bundle: Bundle) -> Iterator[tuple[str, str]]:
     if manifest.description:
         yield "description", manifest.description
     yield "identity", bundle.identity
-    yield "signed", "yes" if bundle.signed else "no: runs only where unsigned bundles are allowed"
+    unsigned = "no: runs only where unsigned bundles are allowed"
+    yield "signed", f"by {bundle.signer}" if bundle.signed else unsigned
     yield "task", f"{manifest.task}, {manifest.scale}x"
     yield "modality", ", ".join(manifest.modality)
     yield "intensity", _describe_intensity(manifest.intensity)

@@ -8,7 +8,6 @@ from pathlib import Path
 
 from scanside.runtime.daemon.states import State
 from scanside.runtime.engines import Engine
-from scanside.runtime.errors import UnsignedBundleError
 from scanside.runtime.manifest import Manifest
 from scanside.runtime.wire import ModelCard
 
@@ -38,21 +37,18 @@ def bundle_loader(
 ) -> Load:
     """Verify the bundle in `file` and open an engine for it.
 
-    The loader raises BundleError, UnsignedBundleError unless allowed, EngineUnavailableError.
+    The loader raises BundleError (UnsignedBundleError unless allowed), EngineUnavailableError.
     """
 
     def load(report: Report) -> Loaded:
-        from scanside.runtime.bundle import Bundle
+        from scanside.runtime.bundle import Bundle, insist_on_signature
         from scanside.runtime.engines.choose import open_engine
         from scanside.runtime.golden import check_engine
 
         report(State.VERIFYING)
         bundle = Bundle.open(file)
-        if not bundle.signed and not allow_unsigned:
-            raise UnsignedBundleError(
-                f"{file.name} carries no verified signature",
-                next_step="serve it with --allow-unsigned if you know where it comes from",
-            )
+        if not allow_unsigned:
+            insist_on_signature(bundle, file)
         report(State.BUILDING)
         opened = open_engine(bundle, engine, threads)
         card = ModelCard(
