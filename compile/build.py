@@ -15,6 +15,7 @@ from scanside.compile.export import check_parity, export_onnx
 from scanside.compile.gate import Verdict, insist, judge
 from scanside.compile.golden import golden_frames, golden_inputs, golden_range
 from scanside.compile.pack import write_bundle
+from scanside.compile.targets import fit_to_target
 from scanside.compile.tolerance import prove_sharp, set_tolerance, spread
 from scanside.compile.twin import cpu_twin
 from scanside.runtime.bundle import CPU_MODEL, GOLDEN, MODEL, REPORT, Bundle
@@ -23,6 +24,7 @@ from scanside.runtime.engines.cpu import CpuEngine, device_name, usable_threads
 from scanside.runtime.errors import OutputExistsError
 from scanside.runtime.golden import encode_golden
 from scanside.runtime.manifest import Acceptance, Manifest
+from scanside.runtime.platforms import Target
 from scanside.train.heldout import load_cases
 from scanside.train.manifest import draft_manifest
 from scanside.train.recipe import LowDose
@@ -50,11 +52,14 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     verified_on: str = "CPU only; TensorRT and Jetson: not verified on hardware"
 
 
-def compile_run(folder: Path, out: Path, say: Say, *, force: bool = False) -> Bundle:
-    """Compile the run in `folder` into the bundle file `out`.
+def compile_run(
+    folder: Path, out: Path, say: Say, *, target: Target | None = None, force: bool = False
+) -> Bundle:
+    """Compile the run in `folder` into the bundle file `out`, for a target or for any.
 
     Raises RunFolderError for an unfinished run, GateError when INT8 lost too much, CompileError
-    when the network cannot be exported faithfully, OutputExistsError unless `force`.
+    when the network cannot be exported faithfully, TargetError when the target cannot hold it,
+    OutputExistsError unless `force`.
     """
     if out.exists() and not force:
         raise OutputExistsError(
@@ -69,6 +74,8 @@ def compile_run(folder: Path, out: Path, say: Say, *, force: bool = False) -> Bu
     say("exporting to ONNX and comparing with PyTorch")
     model = export_onnx(quantised, draft.multiple_of)
     parity = check_parity(quantised, model)
+    if target is not None:
+        draft = fit_to_target(draft, model, target)
     twin = cpu_twin(model)
 
     say("measuring INT8 against its float control on held-out cases")

@@ -15,8 +15,11 @@ import click
     required=True,
     help="The bundle to write: FILE.scanside",
 )
+@click.option(
+    "--target", metavar="NAME", help="The device it is for: see `scanside targets` [any]."
+)
 @click.option("--force", is_flag=True, help="Replace the bundle if it exists.")
-def compile_(run: Path, out: Path, force: bool) -> None:
+def compile_(run: Path, out: Path, target: str | None, force: bool) -> None:
     """Compile RUN, a folder that `scanside train` wrote, into one bundle.
 
     Exports to ONNX, proves that INT8 lost no more than 0.1 dB against its float control, makes the
@@ -24,11 +27,15 @@ def compile_(run: Path, out: Path, force: bool) -> None:
 
     \b
     Example:
-      scanside compile runs/ct --out ct.scanside
+      scanside compile runs/ct --out ct.scanside --target orin-nx-16gb-jp6.2
     """
     from scanside.compile.build import compile_run
+    from scanside.runtime.platforms import find_target
 
-    bundle = compile_run(run, out, lambda line: click.echo(line, err=True), force=force)
+    device = find_target(target) if target else None
+    bundle = compile_run(
+        run, out, lambda line: click.echo(line, err=True), target=device, force=force
+    )
     acceptance = bundle.manifest.acceptance
     for name, value in acceptance.figures.items() if acceptance else ():
         click.echo(f"  {name}: {value:.3f} dB")

@@ -43,7 +43,8 @@ pixel values, and of a file only the name that the user typed or that a folder l
     ├── PartialError                    11  some of many inputs failed; the rest is done
     ├── CompileError                    12  a network that cannot be exported or rewritten
     ├── StudyError                      13  a reader study: scores of another, twice, altered
-    └── KeyFileError                    14  a key: missing, of another kind, readable by others
+    ├── KeyFileError                    14  a key: missing, of another kind, readable by others
+    └── TargetError                     15  a device that is not supported or too small
 """
 
 from __future__ import annotations
@@ -228,3 +229,7 @@ class StudyError(ScansideError):
 
 class KeyFileError(ScansideError):
     exit_code = 14
+
+
+class TargetError(ScansideError):
+    exit_code = 15

@@ -169,6 +169,8 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     acceptance: Acceptance | None = None
     guard: Guard | None = None
     golden_noise: GoldenNoise | None = None
+    target: Text = ""
+    """What it was compiled for (see scanside.runtime.platforms), or empty: for any."""
     memory_budget_mb: Annotated[int, msgspec.Meta(ge=0, le=1 << 20)] = 0
     serial: Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)] = 0
     provenance: Provenance
