@@ -10,6 +10,7 @@ from pathlib import Path
 import msgspec
 
 from scanside.compile import gate
+from scanside.compile.bounds import golden_noise, guard_bounds
 from scanside.compile.card import with_low_contrast
 from scanside.compile.export import check_parity, export_onnx
 from scanside.compile.gate import Verdict, insist, judge
@@ -25,7 +26,7 @@ from scanside.runtime.errors import OutputExistsError
 from scanside.runtime.golden import encode_golden
 from scanside.runtime.manifest import Acceptance, Manifest
 from scanside.runtime.platforms import Target
-from scanside.train.heldout import load_cases
+from scanside.train.heldout import enhance_cases, load_cases
 from scanside.train.manifest import draft_manifest
 from scanside.train.recipe import LowDose
 from scanside.train.run import CONTROL, PRUNED, Run, Summary
@@ -117,7 +118,14 @@ def compile_run(
     if isinstance(config.recipe.degradation, LowDose):
         say("measuring what is left of low contrast")
         acceptance = with_low_contrast(acceptance, reference, cases)
-    manifest = msgspec.structs.replace(draft, tolerance=tolerance, acceptance=acceptance)
+    images = enhance_cases({MODEL: reference}, cases, "Measuring what is usual")[MODEL]
+    manifest = msgspec.structs.replace(
+        draft,
+        tolerance=tolerance,
+        acceptance=acceptance,
+        guard=guard_bounds(images, cases, draft.intensity, draft.scale),
+        golden_noise=golden_noise(frames, draft.intensity, draft.scale),
+    )
     members = {
         MODEL: model,
         CPU_MODEL: twin,

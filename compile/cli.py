@@ -38,7 +38,8 @@ def compile_(run: Path, out: Path, target: str | None, force: bool) -> None:
     )
     acceptance = bundle.manifest.acceptance
     for name, value in acceptance.figures.items() if acceptance else ():
-        click.echo(f"  {name}: {value:.3f} dB")
+        unit = "" if name.startswith("contrast") else " dB"  # a share
+        click.echo(f"  {name}: {value:.3f}{unit}")
     click.echo(f"wrote {out} ({out.stat().st_size / 1e6:.1f} MB); next: scanside inspect {out}")
 
 

@@ -111,14 +111,15 @@ class Acceptance(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Guard(msgspec.Struct, frozen=True, kw_only=True):
-    """Bounds on what the model takes away from a frame, in modality units (used per frame)."""
+    """Bounds on what the model may change in a frame, in the frame's unit range (see
+    `scanside.runtime.guard`)."""
 
     largest_change: Magnitude
     largest_rms: Magnitude
 
 
 class GoldenNoise(msgspec.Struct, frozen=True, kw_only=True):
-    """Statistics of the noise removed from the golden frames, in modality units."""
+    """Statistics of what the reference changes in the golden frames, in their unit range."""
 
     mean: Number
     standard_deviation: Magnitude

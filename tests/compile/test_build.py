@@ -18,6 +18,7 @@ from scanside.runtime.engines.choose import available_engines, cpu_engine, open_
 from scanside.runtime.engines.cpu import CpuEngine
 from scanside.runtime.errors import GateError, GoldenMismatchError, OutputExistsError
 from scanside.runtime.golden import check_engine
+from scanside.runtime.guard import change_of, outside
 from scanside.train.heldout import load_cases
 from scanside.train.manifest import draft_manifest
 from scanside.train.qat import as_network
@@ -127,3 +128,19 @@ def test_compiling_what_is_no_run_fails_before_anything_is_written(tmp_path):
     assert result.exception is not None
     assert "not a finished run" in str(result.exception)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_guard_knows_what_is_usual(tiny_bundle, tiny_run):
+    bundle = Bundle.open(tiny_bundle)
+    manifest = bundle.manifest
+    assert manifest.guard is not None
+    assert manifest.golden_noise is not None
+    assert 0 < manifest.golden_noise.standard_deviation < 0.1
+    engine = open_engine(bundle, "onnxruntime", threads=1)
+    for case in load_cases(Run(tiny_run).heldout):
+        result = engine.run(case.degraded[None], [case.facts])[0]
+        change = change_of(case.degraded, result, case.facts, manifest.intensity)
+        assert not outside(change, manifest.guard)
+        wild = case.degraded + 4 * (result - case.degraded)
+        change = change_of(case.degraded, wild, case.facts, manifest.intensity)
+        assert outside(change, manifest.guard)

@@ -1,0 +1,71 @@
+"""What a model did to a frame, in the frame's own unit range."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from scanside.runtime.frame import FrameFacts
+from scanside.runtime.guard import NOTHING, Change, change_of, outside
+from scanside.runtime.intensity import apply_residual
+from scanside.runtime.manifest import Guard, Percentiles, StoredRange, Window
+
+WINDOW = Window(lower=-1000.0, upper=1000.0, margin=250.0)  # 2,500 HU wide with its margins
+RNG = np.random.default_rng(0)
+
+
+@pytest.mark.parametrize("scale", [1, 2])
+@pytest.mark.parametrize("photometric", ["MONOCHROME1", "MONOCHROME2"])
+def test_a_known_residual_is_measured(scale, photometric):
+    facts = FrameFacts(
+        modality="CT", bits_stored=12, signed=False, intercept=-1024.0, photometric=photometric
+    )
+    words = np.full((32, 32), 1000, np.uint16)
+    residual = np.zeros((32 * scale, 32 * scale), np.float32)
+    residual[:, ::2] = 0.04  # 100 HU brighter, in every second column
+    result = apply_residual(words, residual, facts, WINDOW, scale)
+    change = change_of(words, result, facts, WINDOW, scale)
+    assert change.largest == pytest.approx(0.04, abs=1e-3)
+    assert change.mean == pytest.approx(0.02, abs=1e-3)
+    assert change.rms == pytest.approx(0.04 / np.sqrt(2), abs=1e-3)
+    assert change.deviation == pytest.approx(0.02, abs=1e-3)
+
+
+def test_mr_of_any_strength_is_measured_alike():
+    rule = Percentiles(lower=1.0, upper=99.0, margin=0.5)
+    facts = FrameFacts(modality="MR", bits_stored=16, signed=False)
+    anatomy = RNG.integers(0, 500, (64, 64))
+    residual = RNG.normal(0, 0.01, anatomy.shape).astype(np.float32)
+    found = []
+    for strength in (1, 40):
+        words = (anatomy * strength).astype(np.uint16)
+        result = apply_residual(words, residual, facts, rule)
+        found.append(change_of(words, result, facts, rule).rms)
+    assert found[0] == pytest.approx(found[1], rel=0.1)
+
+
+def test_nothing_and_overlay_bits_are_no_change():
+    facts = FrameFacts(modality="CT", bits_stored=12, signed=False, intercept=-1024.0)
+    words = RNG.integers(0, 4096, (16, 16)).astype(np.uint16) | np.uint16(0x5000)
+    assert change_of(words, words.copy(), facts, WINDOW) == NOTHING
+    constant = np.zeros((16, 16), np.uint16)
+    rule = Percentiles(lower=1.0, upper=99.0, margin=0.5)
+    assert change_of(constant, constant, facts, rule) == NOTHING
+    facts = FrameFacts(modality="US", bits_stored=8, signed=False)
+    half = np.array([[0, 255], [0, 255]], np.uint8)
+    change = change_of(half, np.full_like(half, 255), facts, StoredRange())
+    assert change.largest == pytest.approx(1.0)
+    assert change.mean == pytest.approx(0.5)
+
+
+@pytest.mark.parametrize(
+    ("change", "refused"),
+    [
+        (Change(0.1, 0.01, 0.0), False),
+        (Change(0.11, 0.01, 0.0), True),
+        (Change(0.1, 0.02, 0.0), True),
+        (Change(float("nan"), 0.0, 0.0), True),
+    ],
+)
+def test_what_lies_outside(change, refused):
+    assert outside(change, Guard(largest_change=0.1, largest_rms=0.01)) is refused
