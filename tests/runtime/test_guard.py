@@ -21,6 +21,7 @@ def test_a_known_residual_is_measured(scale, photometric):
         modality="CT", bits_stored=12, signed=False, intercept=-1024.0, photometric=photometric
     )
     words = np.full((32, 32), 1000, np.uint16)
+    words[0, 0] += 1  # of a constant frame nothing is enhanced
     residual = np.zeros((32 * scale, 32 * scale), np.float32)
     residual[:, ::2] = 0.04  # 100 HU brighter, in every second column
     result = apply_residual(words, residual, facts, WINDOW, scale)
