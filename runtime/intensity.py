@@ -21,7 +21,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from scanside.runtime.cubic import double
+from scanside.runtime.cubic import double, fill
 from scanside.runtime.errors import EngineError
 from scanside.runtime.frame import FrameFacts, Pixels, merge_stored, stored_values
 from scanside.runtime.manifest import Intensity, Percentiles, StoredRange, Window
@@ -101,11 +101,12 @@ class FrameMap:
         self._padding = _padding_mask(self._stored, facts)
         self.range = _stored_range(self._stored, self._padding, facts, intensity)
 
-    def unit(self) -> Float:
-        """The network's input: (R, C) float32 in [0, 1]; zeros where `range` is None."""
+    def unit(self, scale: int = 1) -> Float:
+        """The network's input: (R, C) float32 in [0, 1]; zeros where `range` is None. At scale 2
+        without padding, whose edge a network would sharpen like any other."""
         if self.range is None:
             return np.zeros(self._stored.shape, dtype=np.float32)
-        return self.range.unit(self._stored)
+        return self.range.unit(self._stored if scale == 1 else self.unpadded())
 
     def untouched(self) -> Mask:
         """(R, C): pixels that no residual may change at scale 1 (padding, or beyond the margin)."""
@@ -113,6 +114,11 @@ class FrameMap:
             return np.ones(self._stored.shape, dtype=np.bool_)
         outside: Mask = self.range.weight(self._stored) == 0
         return outside if self._padding is None else outside | self._padding
+
+    def unpadded(self) -> Float:
+        """Stored values (R, C), float32, padding filled from around: what the cubic doubles."""
+        values = self._stored.astype(np.float32)
+        return values if self._padding is None else fill(values, self._padding)
 
     def apply(self, residual: Float | None, scale: int = 1) -> Pixels:
         """The enhanced frame: (R * scale, C * scale) words of the input's dtype.
@@ -125,7 +131,7 @@ class FrameMap:
         source = base = self._stored.astype(np.float32)
         padding = self._padding
         if scale == 2:
-            base = double(source)
+            base = double(self.unpadded())
             if padding is not None:
                 padding = _repeat(padding)
                 base = np.where(padding, _repeat(source), base)
@@ -158,9 +164,9 @@ class FrameMap:
         return np.asarray(weight * (bounded * np.float32(self.range.span)), dtype=np.float32)
 
 
-def to_unit(words: Pixels, facts: FrameFacts, intensity: Intensity) -> Float:
+def to_unit(words: Pixels, facts: FrameFacts, intensity: Intensity, scale: int = 1) -> Float:
     """The network's input for one frame: (R, C) words -> (R, C) float32 in [0, 1]."""
-    return FrameMap(words, facts, intensity).unit()
+    return FrameMap(words, facts, intensity).unit(scale)
 
 
 def apply_residual(

@@ -82,7 +82,7 @@ def make_golden(manifest: Manifest, residual: str | float) -> bytes:
     ]
     frames = []
     for words, facts in inputs:
-        unit = to_unit(words, facts, manifest.intensity)
+        unit = to_unit(words, facts, manifest.intensity, manifest.scale)
         change = _residual(unit, residual).repeat(manifest.scale, 0).repeat(manifest.scale, 1)
         result = apply_residual(words, change, facts, manifest.intensity, manifest.scale)
         frames.append(GoldenFrame(words=words, facts=facts, result=result))

@@ -10,6 +10,8 @@ from scanside.benchmarks.baselines.denoise import Array, Denoiser, denoisers, wi
 from scanside.benchmarks.baselines.interpolate import INTERPOLATIONS
 from scanside.benchmarks.baselines.search import best_strength
 from scanside.benchmarks.quality.sets import JudgedSet
+from scanside.runtime.intensity import FrameMap
+from scanside.runtime.manifest import StoredRange
 from scanside.runtime.progress import task
 from scanside.train.metrics.case import Case, Image
 from scanside.train.metrics.quality import psnr
@@ -28,13 +30,19 @@ def classical(found: JudgedSet, level: float, scale: int) -> dict[str, list[Imag
     cases = found.at(level)
     if scale == 2:
         return {
-            name: [_stored(method(case.degraded.astype(np.float32)), case) for case in cases]
+            name: [_stored(method(_unpadded(case)), case) for case in cases]
             for name, method in INTERPOLATIONS.items()
         }
     return {
         _named(name, cases[0]): _denoised(name, method, cases)
         for name, method in denoisers().items()
     }
+
+
+def _unpadded(case: Case) -> Array:
+    """The coarse image with its padding filled as the device fills it, or a sinc would ring at the
+    edge of the padding and be easily beaten."""
+    return FrameMap(case.degraded, case.facts, StoredRange()).unpadded()
 
 
 def _named(name: str, case: Case) -> str:

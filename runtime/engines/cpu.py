@@ -42,7 +42,7 @@ class CpuEngine:
         out = np.empty((frames, rows * scale, columns * scale), dtype=pixels.dtype)
         for words, one, result in zip(pixels, facts, out, strict=True):
             frame = FrameMap(words, one, self._manifest.intensity)
-            residual = None if frame.range is None else self._infer(frame.unit())
+            residual = None if frame.range is None else self._infer(frame.unit(scale))
             result[:] = frame.apply(residual, scale)
         return out
 

@@ -249,7 +249,7 @@ def test_figures_follow_the_slope() -> None:
     golden = {"golden.npz": encode_golden([frame])}
     tolerance = Tolerance(largest=2.0, p999=2.0, psnr_floor=0.0, data_range=1000.0)
     manifest = make_manifest(tolerance=tolerance)
-    bundle = Bundle(manifest=manifest, identity="", signed=False, _members=golden)
+    bundle = Bundle(manifest=manifest, identity="", signer="", _members=golden)
     eight_off = Answering(lambda result, _, __: result + np.uint16(8), Echo())
     report = check_engine(eight_off, bundle)
     assert report.worst.largest == report.worst.p999 == 2.0

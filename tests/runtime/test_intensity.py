@@ -322,6 +322,43 @@ def test_doubling_is_keys_cubic(shape: tuple[int, int]) -> None:
     )
 
 
+def reference_fill(
+    image: npt.NDArray[np.float64], holes: npt.NDArray[np.bool_]
+) -> npt.NDArray[np.float64]:
+    filled, left = np.where(holes, image[~holes].min(), image), holes.copy()
+    for _ in range(2):
+        known = filled.copy()
+        there = ~left
+        for row, column in np.argwhere(left):
+            around = np.s_[max(row - 1, 0) : row + 2, max(column - 1, 0) : column + 2]
+            if there[around].any():
+                filled[row, column] = known[around][there[around]].mean()
+                left[row, column] = False
+    return filled
+
+
+def test_padding_makes_no_edge_for_the_cubic() -> None:
+    words = np.full((24, 24), 1064, np.int16)  # tissue up to the edge of the field of view
+    words[0, 0] = 1065  # a constant frame would be left alone
+    words[:, 12:] = -2000
+    facts = FrameFacts(modality="CT", bits_stored=16, signed=True, padding=(-2000, -2000))
+    doubled = apply_residual(words, np.zeros((48, 48), np.float32), facts, CT, scale=2)
+    assert (doubled[4:, :24] == 1064).all()
+    assert (doubled[:, 24:] == -2000).all()
+    assert double(words.astype(np.float32))[20, 23] < 1064 - 500  # what it did before
+
+
+def test_the_network_sees_no_edge_of_padding_at_2x() -> None:
+    rng = np.random.default_rng(8)
+    words = rng.integers(1000, 1100, (16, 16)).astype(np.int16)
+    words[:, 8:] = -2000
+    facts = FrameFacts(modality="CT", bits_stored=16, signed=True, padding=(-2000, -2000))
+    seen = to_unit(words, facts, CT, scale=2)
+    assert (seen[:, 8:] >= seen[:, :8].min()).all()
+    assert (to_unit(words, facts, CT)[:, 8:] == 0).all()
+    assert (seen[:, :8] == to_unit(words, facts, CT)[:, :8]).all()
+
+
 def test_doubling_leaves_a_constant_alone() -> None:
     assert (double(np.full((5, 4), 65535, np.float32)) == 65535).all()
 
@@ -338,7 +375,7 @@ def test_twofold_base_residual_and_padding(dtype: str, bits: int) -> None:
 
     out = reference_stored(apply_residual(words, residual, facts, CT, scale=2), facts)
 
-    base = reference_double(stored)
+    base = reference_double(reference_fill(stored, stored == value))
     modality = np.clip(base, *facts.stored_range) - 900.0
     beyond = np.maximum(np.maximum(-160 - modality, modality - 240), 0)
     expected = base + np.clip(1 - beyond / 100, 0, 1) * residual * 600

@@ -115,3 +115,18 @@ def test_lesions_are_in_the_clean_patch_and_under_the_noise(name):
     added = draw.clean - entry.strength * 0 - np.where(plain.clean == plain.clean.max(), value, 0)
     assert 5 < np.abs(added[draw.clean > entry.floor]).max() < 400
     assert np.corrcoef(draw.degraded.ravel(), draw.clean.ravel())[0, 1] > 0.1
+
+
+def test_padding_is_not_in_k_space():
+    """A scanner pads what it has reconstructed: the edge of the padding must not ring."""
+    recipe = load_recipe("sr-ct")
+    simulator = simulator_of(recipe)
+    values = np.full((64, 64), 40, np.int16)
+    values[:, 41:] = -1500
+    piece = Slice(values, 0.5, 16, (-1500, -1500))
+    coarse = simulator.whole(piece, 0.0, np.random.default_rng(0))
+    assert (np.abs(coarse[:, :19] - 40) <= 1).all()  # two pixels off the far edge, where 40 ends
+    assert (coarse[:, :20] != -1500).all()
+    assert (coarse[:, 21:] == -1500).all()
+    entry = simulator.prepare(piece, np.random.default_rng(0))
+    assert entry.clean.min() > -1500

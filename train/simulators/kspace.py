@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 
-from scanside.runtime.cubic import double
+from scanside.runtime.cubic import REACH, double, fill
 from scanside.runtime.manifest import Intensity
 from scanside.train.data.slice import Slice, Values
 from scanside.train.degradations.kspace import truncate
@@ -13,9 +14,6 @@ from scanside.train.metrics.case import PERCENTILE
 from scanside.train.recipe import KSpaceTruncation, Lesions
 from scanside.train.simulators.ct import STRENGTH_HU
 from scanside.train.simulators.patch import cut, floor_of
-
-REACH = 2
-"""Coarse pixels that the cubic looks beyond a patch."""
 
 
 class KSpaceSimulator:
@@ -30,11 +28,12 @@ class KSpaceSimulator:
         self._intensity = intensity
 
     def prepare(self, piece: Slice, rng: np.random.Generator) -> Entry:
-        fine = _even(piece)
+        padded = _even(piece)
+        fine = _filled(padded)
         coarse = self._coarse(fine)
         error = double(coarse) - fine.values
-        words = as_words(coarse, fine)
-        ends = ends_of(words, facts_of(fine, self._modality), self._intensity)
+        words = _padded(as_words(coarse, fine), padded)
+        ends = ends_of(words, facts_of(padded, self._modality), self._intensity)
         return Entry(
             clean=fine.values,
             fields=np.empty((0, 0, 0), np.float16),
@@ -71,9 +70,10 @@ class KSpaceSimulator:
         return Draw(coarse[inner], base[outer], clean, level, entry.error, entry.error)
 
     def whole(self, piece: Slice, level: float, rng: np.random.Generator) -> Values:
-        fine = _even(piece)
-        coarse = self._coarse(fine)
-        return as_words(self._noisy(coarse, level / 100 * self._strength(coarse), rng), fine)
+        padded = _even(piece)
+        coarse = self._coarse(_filled(padded))
+        noisy = self._noisy(coarse, level / 100 * self._strength(coarse), rng)
+        return _padded(as_words(noisy, padded), padded)
 
     def _coarse(self, fine: Slice) -> Array:
         coarse = truncate(fine.values.astype(np.float32))
@@ -90,6 +90,27 @@ class KSpaceSimulator:
 def _edges(window: tuple[slice, slice]) -> tuple[tuple[int, int], tuple[int, int]]:
     rows, columns = window
     return (rows.start, columns.start), (rows.stop, columns.stop)
+
+
+def _filled(piece: Slice) -> Slice:
+    """Without padding: a scanner pads what it has reconstructed, so its edge is not in k-space."""
+    holes = _holes(piece)
+    values = fill(piece.values.astype(np.float32), holes)
+    return piece._replace(values=np.rint(values).astype(piece.values.dtype), padding=None)
+
+
+def _padded(words: Values, fine: Slice) -> Values:
+    """Coarse words with padding where all of the fine pixels under one are."""
+    if fine.padding is None:
+        return words
+    rows, columns = words.shape
+    holes = _holes(fine).reshape(rows, 2, columns, 2).all((1, 3))
+    return np.where(holes, words.dtype.type(fine.padding[0]), words)
+
+
+def _holes(piece: Slice) -> npt.NDArray[np.bool_]:
+    low, high = piece.padding or (1, 0)
+    return np.asarray((piece.values >= low) & (piece.values <= high))
 
 
 def _even(piece: Slice) -> Slice:
