@@ -15,10 +15,12 @@ from scanside.compile.card import with_low_contrast
 from scanside.compile.export import check_parity, export_onnx
 from scanside.compile.gate import Verdict, insist, judge
 from scanside.compile.golden import golden_frames, golden_inputs, golden_range
+from scanside.compile.lint import insist_on_parser
 from scanside.compile.pack import write_bundle
 from scanside.compile.targets import fit_to_target
 from scanside.compile.tolerance import prove_sharp, set_tolerance, spread
 from scanside.compile.twin import cpu_twin
+from scanside.compile.walk import ConvLayer, check_int8, float_convolutions
 from scanside.runtime.bundle import CPU_MODEL, GOLDEN, MODEL, REPORT, Bundle
 from scanside.runtime.engines.choose import available_engines, cpu_engine
 from scanside.runtime.engines.cpu import CpuEngine, device_name, usable_threads
@@ -47,6 +49,8 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     cases: str
     training: Summary
     gate: Verdict
+    layers: list[ConvLayer]
+    """Convolutions of model.onnx, and which of them run in INT8."""
     parity: float
     """Largest difference of eager PyTorch and ONNX Runtime, as a share of the residual (rms)."""
     broken_networks_refused: int
@@ -75,6 +79,8 @@ def compile_run(
     say("exporting to ONNX and comparing with PyTorch")
     model = export_onnx(quantised, draft.multiple_of)
     parity = check_parity(quantised, model)
+    layers = check_int8(model, float_convolutions(shape))
+    insist_on_parser(model, (target.release.tensorrt,) if target else ())
     if target is not None:
         draft = fit_to_target(draft, model, target)
     twin = cpu_twin(model)
@@ -111,6 +117,7 @@ def compile_run(
         cases=data,
         training=summary,
         gate=verdict,
+        layers=layers,
         parity=parity,
         broken_networks_refused=refused,
     )
