@@ -24,6 +24,7 @@ pixel values, and of a file only the name that the user typed or that a folder l
     │   └── DowngradeError                  older than what it would replace
     ├── EngineError                     6   running the network
     │   ├── EngineUnavailableError          the named engine is not installed or cannot load
+    │   ├── PlanError                       TensorRT could not build, or built without INT8
     │   └── GoldenMismatchError             the engine fails the bundle's golden frames
     ├── TransportError                  7   the wire
     │   ├── AddressInUseError
@@ -142,6 +143,10 @@ class EngineError(ScansideError):
 
 
 class EngineUnavailableError(EngineError):
+    pass
+
+
+class PlanError(EngineError):
     pass
 
 

@@ -69,6 +69,16 @@ def test_rooms_import_only_whom_they_may_know(room):
                 assert known, f"{path.relative_to(REPOSITORY)} imports {name}"
 
 
+def test_plans_are_built_with_the_runtime_and_tensorrt_alone():
+    others = {
+        name
+        for name in imports(REPOSITORY / "compile" / "plan.py")
+        if name.split(".")[0] not in {*sys.stdlib_module_names, "tensorrt", "numpy"}
+    }
+    assert all(name.startswith("scanside.runtime.") for name in others)
+    assert (REPOSITORY / "compile" / "__init__.py").read_text() == ""
+
+
 @pytest.mark.parametrize("room", ["runtime", "jetson"])
 def test_the_device_imports_nothing_of_the_workstation(room):
     for path in sources(room):
