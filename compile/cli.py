@@ -1,4 +1,4 @@
-"""The verbs `compile` and `sign`."""
+"""The verbs `compile`, `sign` and `sbom`."""
 
 from __future__ import annotations
 
@@ -67,3 +67,26 @@ def sign(file: Path, key: Path, out: Path | None) -> None:
     click.echo(
         f"signed {out or file} with {bundle.signer[:16]}; next: scanside verify {out or file}"
     )
+
+
+@click.command()
+@click.argument("file", type=click.Path(path_type=Path), required=False)
+@click.option("--out", type=click.Path(path_type=Path), help="[standard output]")
+def sbom(file: Path | None, out: Path | None) -> None:
+    """List what the bundle FILE is made of, or without one this installation, as CycloneDX JSON.
+
+    \b
+    Example:
+      scanside sbom ct.scanside --out ct.cdx.json
+      scanside sbom --out install.cdx.json
+    """
+    from scanside.compile.sbom import bundle_sbom, install_sbom
+    from scanside.runtime.bundle import Bundle
+    from scanside.runtime.files import replace_file
+
+    text = install_sbom() if file is None else bundle_sbom(Bundle.open(file))
+    if out is None:
+        click.echo(text)
+        return
+    with replace_file(out) as stream:
+        stream.write(text.encode())

@@ -16,6 +16,7 @@ VERBS = "scanside.verbs"
 
 # Top-level module -> the extra that brings it: a missing import becomes advice, not a traceback.
 EXTRA_OF = {
+    "cyclonedx": "workstation",
     "jinja2": "workstation",
     "lightning": "workstation",
     "lightning_fabric": "workstation",
