@@ -24,7 +24,7 @@ from scanside.train.recipe import Shape, SRGANShape, SRNetShape, UNetShape
 
 SHAPES: dict[str, Shape] = {
     "unet": UNetShape(widths=(8, 16)),
-    "srnet": SRNetShape(width=8, blocks=2),
+    "srnet": SRNetShape(width=8, blocks=4),
     "srgan": SRGANShape(width=8, blocks=2),
 }
 Edit = Callable[[onnx.ModelProto], object]

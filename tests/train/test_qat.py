@@ -96,7 +96,7 @@ def test_the_unet_rounds_what_it_always_did(looks_trained):
         # What the lower unit reads, its two summands, what the upper unit reads, its two; of the
         # head's unit nothing, nor of the concatenation, which a float transposed convolution reads.
         ("monai", ["add", "conv2d", "relu", "relu", "conv2d"]),
-        ("srnet", ["relu", "relu"]),
+        ("srnet", ["relu"]),  # between the body's layers, of which the first is float
         # The head for the block, within the block, both summands, their sum, the long skip's sum
         # for the upsampling convolution: not what enters the long skip or the pixel shuffle.
         ("srgan", ["prelu", "prelu", "conv2d", "add", "add"]),
@@ -115,7 +115,7 @@ FLOAT = {
         "body.model.2.0.conv",  # transposed
         "last",
     },
-    "srnet": {"head.0", "last"},
+    "srnet": {"head.0", "body.0.0", "last"},
     "srgan": {"head.0", "tail"},
 }
 

@@ -50,7 +50,9 @@ class SRNet(Network):
         return [self.last]
 
     def float_layers(self) -> list[nn.Module]:
-        return [self.head, self.last]
+        """The body's first layer too: its input holds the image itself, and one scale for that
+        cost 0.10 of the 0.14 dB that 2x CT lost to INT8."""
+        return [self.head, self.body[0], self.last]
 
     def forward(self, image: Tensor) -> Tensor:
         return F.pixel_shuffle(self.last(self.body(self.head(image))), 2)
