@@ -102,28 +102,28 @@ def build_plan(trt: ModuleType, bundle: Bundle, settings: Settings, progress: Pr
 
 def _build(trt: ModuleType, onnx: bytes, settings: Settings, progress: Progress) -> Plan:
     logger = _logger(trt)
-    builder = _made(trt.Builder(logger), "a builder", logger)
+    builder = _made(trt.Builder(logger), "builder", logger)
     # By name and shifted: the numbers behind the names changed from version to version.
     flags = 1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED)
-    network = _made(builder.create_network(flags), "a network", logger)
-    parser = _made(trt.OnnxParser(network, logger), "a parser", logger)
+    network = _made(builder.create_network(flags), "network", logger)
+    parser = _made(trt.OnnxParser(network, logger), "parser", logger)
     if not parser.parse(onnx):
         errors = [str(parser.get_error(index)) for index in range(parser.num_errors)]
         raise PlanError("the parser refused it: " + "; ".join(errors or logger.lines))
-    config = _made(builder.create_builder_config(), "a configuration", logger)
+    config = _made(builder.create_builder_config(), "configuration", logger)
     config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, settings.workspace_mb * MEBIBYTE)
     config.builder_optimization_level = OPTIMISATION_LEVEL
     config.profiling_verbosity = trt.ProfilingVerbosity.DETAILED
     monitor = _monitor(trt, progress)
     config.progress_monitor = monitor
-    cache = _made(config.create_timing_cache(settings.cache), "a timing cache", logger)
+    cache = _made(config.create_timing_cache(settings.cache), "timing cache", logger)
     if not config.set_timing_cache(cache, False):
         raise PlanError("the timing cache is of another TensorRT")
-    profile = _made(builder.create_optimization_profile(), "a profile", logger)
+    profile = _made(builder.create_optimization_profile(), "profile", logger)
     profile.set_shape(INPUT, *((1, 1, side, side) for side in settings.sides))
     if config.add_optimization_profile(profile) < 0:
         raise PlanError(f"sizes {settings.sides} make no profile")
-    built = _made(builder.build_serialized_network(network, config), "a plan", logger)
+    built = _made(builder.build_serialized_network(network, config), "plan", logger)
     data = bytes(built)
     layers = _inspect(trt, data, logger)
     int8 = sum(bool(_INT8.search(layer)) for layer in layers)
@@ -134,9 +134,9 @@ def _build(trt: ModuleType, onnx: bytes, settings: Settings, progress: Progress)
 
 def _inspect(trt: ModuleType, data: bytes, logger: Any) -> tuple[str, ...]:
     """The layers of a plan as the inspector tells them, by loading the plan that will be served."""
-    runtime = _made(trt.Runtime(logger), "a runtime", logger)
-    engine = _made(runtime.deserialize_cuda_engine(data), "an engine from the plan", logger)
-    inspector = _made(engine.create_engine_inspector(), "an inspector", logger)
+    runtime = _made(trt.Runtime(logger), "runtime", logger)
+    engine = _made(runtime.deserialize_cuda_engine(data), "engine from the plan", logger)
+    inspector = _made(engine.create_engine_inspector(), "inspector", logger)
     told = inspector.get_engine_information(trt.LayerInformationFormat.JSON)
     try:
         layers = json.loads(told)["Layers"]
@@ -148,7 +148,7 @@ def _inspect(trt: ModuleType, data: bytes, logger: Any) -> tuple[str, ...]:
 def _made(thing: Any, what: str, logger: Any) -> Any:
     """TensorRT gives None where it fails, and says why to its logger."""
     if thing is None:
-        raise PlanError(f"TensorRT made no {what.split(' ', 1)[1]}: " + "; ".join(logger.lines))
+        raise PlanError(f"TensorRT made no {what}: " + "; ".join(logger.lines))
     return thing
 
 

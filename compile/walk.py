@@ -35,8 +35,16 @@ def float_convolutions(network: Network) -> set[str]:
 
 def walk(model: bytes) -> list[ConvLayer]:
     """The convolutions in the order in which they run."""
+    return _layers(*_read(model))
+
+
+def _read(model: bytes) -> tuple[onnx.GraphProto, dict[str, onnx.NodeProto]]:
+    """The graph, and which node makes a tensor."""
     graph = onnx.load_from_string(model).graph
-    makers = {name: node for node in graph.node for name in node.output}
+    return graph, {name: node for node in graph.node for name in node.output}
+
+
+def _layers(graph: onnx.GraphProto, makers: dict[str, onnx.NodeProto]) -> list[ConvLayer]:
     return [
         ConvLayer(name=_layer(node, makers), integer=all(_integer(node, makers)))
         for node in graph.node
@@ -50,15 +58,14 @@ def check_int8(model: bytes, floats: Collection[str]) -> list[ConvLayer]:
     Raises CompileError for a convolution that is float and should not be, or the other way round,
     or half of it; for a concatenation of different scales; for stray Cast and Identity nodes.
     """
-    graph = onnx.load_from_string(model).graph
-    makers = {name: node for node in graph.node for name in node.output}
+    graph, makers = _read(model)
     wrong = list(_wrong(graph, makers, floats))
     if wrong:
         raise CompileError(
             "the exported graph would not run in INT8 as it was trained: " + "; ".join(wrong[:5]),
             next_step="compare the versions of torch, torchao and onnxscript with constraints.txt",
         )
-    return walk(model)
+    return _layers(graph, makers)
 
 
 def _wrong(

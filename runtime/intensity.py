@@ -15,6 +15,7 @@ slope or MONOCHROME1 makes `span` negative: 1 - x of MONOCHROME2's x, and -resid
 from __future__ import annotations
 
 import math
+from functools import cached_property
 from typing import TypeVar
 
 import msgspec
@@ -106,7 +107,7 @@ class FrameMap:
         without padding, whose edge a network would sharpen like any other."""
         if self.range is None:
             return np.zeros(self._stored.shape, dtype=np.float32)
-        return self.range.unit(self._stored if scale == 1 else self.unpadded())
+        return self.range.unit(self._stored if scale == 1 else self.unpadded)
 
     def untouched(self) -> Mask:
         """(R, C): pixels that no residual may change at scale 1 (padding, or beyond the margin)."""
@@ -115,6 +116,7 @@ class FrameMap:
         outside: Mask = self.range.weight(self._stored) == 0
         return outside if self._padding is None else outside | self._padding
 
+    @cached_property
     def unpadded(self) -> Float:
         """Stored values (R, C), float32, padding filled from around: what the cubic doubles."""
         values = self._stored.astype(np.float32)
@@ -131,7 +133,7 @@ class FrameMap:
         source = base = self._stored.astype(np.float32)
         padding = self._padding
         if scale == 2:
-            base = double(self.unpadded())
+            base = double(self.unpadded)
             if padding is not None:
                 padding = _repeat(padding)
                 base = np.where(padding, _repeat(source), base)

@@ -42,7 +42,7 @@ def classical(found: JudgedSet, level: float, scale: int) -> dict[str, list[Imag
 def _unpadded(case: Case) -> Array:
     """The coarse image with its padding filled as the device fills it, or a sinc would ring at the
     edge of the padding and be easily beaten."""
-    return FrameMap(case.degraded, case.facts, StoredRange()).unpadded()
+    return FrameMap(case.degraded, case.facts, StoredRange()).unpadded
 
 
 def _named(name: str, case: Case) -> str:
