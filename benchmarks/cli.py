@@ -106,6 +106,110 @@ def quality(
     show(*tables(report))
 
 
+@bench.command()
+@click.argument("bundle", type=click.Path(path_type=Path), metavar="FILE")
+@click.option(
+    "--run",
+    type=click.Path(path_type=Path),
+    required=True,
+    help="The run it was compiled from: its float control.",
+)
+@click.option(
+    "--level",
+    "levels",
+    type=float,
+    multiple=True,
+    help="Of the degradation, in its own unit; may be repeated [the recipe's held-out levels].",
+)
+@click.option(
+    "--data",
+    type=click.Path(path_type=Path),
+    multiple=True,
+    help="Clean images to judge on [the held-out real series in SCANSIDE_DATA].",
+)
+@click.option("--images", type=click.IntRange(min=0), default=0, help="At most so many [all].")
+@click.option("--out", type=click.Path(path_type=Path), help="JSON as well.")
+def drift(
+    bundle: Path,
+    run: Path,
+    levels: tuple[float, ...],
+    data: tuple[Path, ...],
+    images: int,
+    out: Path | None,
+) -> None:
+    """What INT8 lost against its float control on real images: every file of the bundle FILE.
+
+    \b
+    Example:
+      scanside bench drift ct.scanside --run runs/ct
+    """
+    import msgspec
+
+    from scanside.benchmarks.quality.drift import drift_table, measure_drift
+    from scanside.benchmarks.tables import show
+    from scanside.runtime.bundle import Bundle
+    from scanside.runtime.files import replace_file
+    from scanside.train.run import Run
+
+    trained = Run(run)
+    wanted = levels or trained.config().recipe.heldout_levels
+    report = measure_drift(trained, Bundle.open(bundle), wanted, data, images)
+    if out is not None:
+        with replace_file(out) as stream:
+            stream.write(msgspec.json.format(msgspec.json.encode(report)))
+    show(drift_table(report))
+    if report.failure:
+        click.echo(f"over the gate's limit: {report.failure}", err=True)
+
+
+@bench.command("torch-tensorrt")
+@click.argument("run", type=click.Path(path_type=Path))
+@click.option(
+    "--side",
+    type=click.IntRange(32, 4096),
+    default=512,
+    show_default=True,
+    help="Rows and columns.",
+)
+@click.option("--rounds", type=click.IntRange(min=3), default=50, show_default=True)
+def torch_tensorrt(run: Path, side: int, rounds: int) -> None:
+    """Parity and latency of RUN on this workstation's own GPU: not Jetson evidence.
+
+    Needs torch-tensorrt, which is in no extra: it brings a CUDA build of torch. Not verified on
+    hardware.
+
+    \b
+    Example:
+      scanside bench torch-tensorrt runs/ct
+    """
+    import torch
+
+    from scanside.benchmarks.tables import show, table
+    from scanside.benchmarks.torch_tensorrt import LABEL, load_library, measure_gpu
+    from scanside.train.run import Run
+
+    library = load_library()
+    device = torch.device("cuda", torch.cuda.current_device())
+    found = measure_gpu(Run(run), library, device, side=side, rounds=rounds)
+    where = f"{torch.cuda.get_device_name(device)}, torch-tensorrt {library.__version__}"
+    show(
+        table(
+            f"{LABEL}\n{where}, {side} x {side}",
+            ("network", "p50 ms", "p99 ms", "off by (rms)", "TensorRT / PyTorch pieces"),
+            [
+                (
+                    name,
+                    f"{row.latency.p50:.2f}",
+                    f"{row.latency.p99:.2f}",
+                    f"{row.difference:.2%}",
+                    f"{row.engines} / {row.pieces}",
+                )
+                for name, row in found.items()
+            ],
+        )
+    )
+
+
 @click.command()
 @click.option(
     "--out", type=click.Path(path_type=Path), default=Path("runs/demo"), show_default=True

@@ -14,7 +14,6 @@ from scanside.benchmarks.evaluation import (
     judge_pictures,
     run_stages,
 )
-from scanside.benchmarks.interleave import Latency
 from scanside.benchmarks.latency import BASELINE, measure_latency
 from scanside.benchmarks.report import Check, Evidence, write_report
 from scanside.benchmarks.served import serving
@@ -26,6 +25,7 @@ from scanside.runtime.engines import Engine
 from scanside.runtime.engines.choose import open_engine
 from scanside.runtime.engines.cpu import device_name, usable_threads
 from scanside.runtime.errors import ScansideError
+from scanside.runtime.interleave import Latency
 from scanside.runtime.wire import Outcome
 from scanside.train.metrics.case import Image
 from scanside.train.recipe import Recipe

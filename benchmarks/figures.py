@@ -10,8 +10,8 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from scanside.benchmarks.evaluation import Pictures
-from scanside.benchmarks.interleave import Latency
 from scanside.benchmarks.tables import StageFigures
+from scanside.runtime.interleave import Latency
 from scanside.train.metrics.case import Case
 
 LEVEL, WIDTH = 40.0, 400.0  # soft tissue

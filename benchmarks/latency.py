@@ -8,11 +8,11 @@ from functools import partial
 import numpy as np
 import torch
 
-from scanside.benchmarks.interleave import Latency, interleave
 from scanside.compile.export import export_onnx
 from scanside.runtime.bundle import CPU_MODEL, GOLDEN, Bundle
 from scanside.runtime.engines.choose import available_engines, cpu_engine, load_network
 from scanside.runtime.golden import decode_golden
+from scanside.runtime.interleave import Latency, interleave
 from scanside.train.models import fuse_batch_norm
 from scanside.train.models.network import Network
 from scanside.train.qat import as_network
@@ -30,7 +30,7 @@ def measure_latency(
 
     With a run, its float networks take part on eager PyTorch, batch norm folded. The baseline is
     the unpruned one in the memory layout that PyTorch is fastest in; its default layout stands
-    beside it, and the pruned float network on each engine, which tells what INT8 itself gives.
+    beside it, and both float networks on each engine, which tells what pruning and INT8 give.
     Without a run the first engine is the baseline. Lines that end in `WHOLE_FRAME` are
     the engine on stored pixels, intensity map and rounding included.
     """
@@ -41,11 +41,14 @@ def measure_latency(
     model = bundle.member(CPU_MODEL)
     calls: dict[str, Callable[[], object]] = {}
     if run is not None:
-        for name, network in _eager_networks(run).items():
-            calls[name] = partial(network, image)
-        floats = export_onnx(fuse_batch_norm(load_float(run, CONTROL)), bundle.manifest.multiple_of)
-        for name in available_engines():
-            calls[f"{name}, float, pruned"] = partial(load_network(floats, name, threads), image)
+        for name, eager in _eager_networks(run).items():
+            calls[name] = partial(eager, image)
+        for label, stage in (("unpruned", FLOAT), ("pruned", CONTROL)):
+            network = fuse_batch_norm(load_float(run, stage))
+            floats = export_onnx(network, network.multiple_of)
+            for name in available_engines():
+                line = f"{name}, float, {label}"
+                calls[line] = partial(load_network(floats, name, threads), image)
     for name in available_engines():
         engine = cpu_engine(bundle.manifest, model, name, threads)
         calls[f"{name}, INT8"] = partial(load_network(model, name, threads), image)

@@ -10,10 +10,10 @@ import msgspec
 
 from scanside.benchmarks import figures
 from scanside.benchmarks.evaluation import Evaluation, Pictures
-from scanside.benchmarks.interleave import Latency
 from scanside.benchmarks.tables import StageFigures
 from scanside.runtime.engines.cpu import device_name
 from scanside.runtime.files import replace_file
+from scanside.runtime.interleave import Latency
 from scanside.train.recipe import Recipe
 from scanside.train.run import Summary
 

@@ -8,7 +8,7 @@ import msgspec
 from rich.console import Console
 from rich.table import Table
 
-from scanside.benchmarks.interleave import Latency
+from scanside.runtime.interleave import Latency
 
 
 class StageFigures(msgspec.Struct, frozen=True, kw_only=True):

@@ -46,8 +46,8 @@ _CAPS = {
     GOLDEN: 64 * MEBIBYTE,
     REPORT: 16 * MEBIBYTE,
 }
-_PLAN = re.compile(r"plans/[0-9a-f]{64}\.plan\Z")
-_PLAN_CAP = 256 * MEBIBYTE
+_PLAN = re.compile(r"plans/[0-9a-f]{64}\.(?P<kind>plan|json)\Z")
+_PLAN_CAPS = {"plan": 256 * MEBIBYTE, "json": MEBIBYTE}
 
 
 @dataclass(frozen=True)
@@ -170,7 +170,8 @@ def refuse_downgrade(offered: Manifest, installed: Manifest) -> None:
 
 
 def _cap(name: str) -> int:
-    cap = _PLAN_CAP if _PLAN.match(name) else _CAPS.get(name)
+    plan = _PLAN.match(name)
+    cap = _PLAN_CAPS[plan["kind"]] if plan else _CAPS.get(name)
     if cap is None:
         raise BundleFormatError(
             "the bundle has a member that is none of its format's", next_step="compile it again"

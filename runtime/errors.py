@@ -45,7 +45,8 @@ pixel values, and of a file only the name that the user typed or that a folder l
     ├── CompileError                    12  a network that cannot be exported or rewritten
     ├── StudyError                      13  a reader study: scores of another, twice, altered
     ├── KeyFileError                    14  a key: missing, of another kind, readable by others
-    └── TargetError                     15  a device that is not supported or too small
+    ├── TargetError                     15  a device that is not supported or too small
+    └── BuilderError                    16  a builder over SSH: unreachable, died, talks nonsense
 """
 
 from __future__ import annotations
@@ -238,3 +239,7 @@ class KeyFileError(ScansideError):
 
 class TargetError(ScansideError):
     exit_code = 15
+
+
+class BuilderError(ScansideError):
+    exit_code = 16

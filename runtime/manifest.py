@@ -207,6 +207,13 @@ def identity_of(raw: bytes) -> str:
     return hashlib.sha256(_canonical(content)).hexdigest()
 
 
+def with_member(raw: bytes, name: str, member: Member) -> bytes:
+    """A manifest's JSON bytes with one more member, keys that this version does not know kept."""
+    content = json.loads(raw)
+    content["members"][name] = msgspec.to_builtins(member)
+    return _canonical(content)
+
+
 def decode_manifest(raw: bytes) -> Manifest:
     """Manifest from its JSON bytes.
 

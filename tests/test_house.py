@@ -24,7 +24,7 @@ MAY_IMPORT = {
     "benchmarks": {"train", "compile", "runtime", "jetson"},
 }
 WORKSTATION = {
-    "jinja2", "lightning_fabric", "matplotlib", "monai", "onnx", "onnxscript", "torch",
+    "jinja2", "lightning_fabric", "matplotlib", "modelopt", "monai", "onnx", "onnxscript", "torch",
     "torch_pruning", "torchao", "torchio",
 }  # fmt: skip
 PERMISSIVE = (

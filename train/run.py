@@ -123,6 +123,12 @@ class Run:
             raise RunFolderError(
                 f"{path} is damaged", next_step="remove it and run `scanside train` again"
             ) from error
+        for name, values in state.items():
+            if values.is_floating_point() and not bool(values.isfinite().all()):
+                raise RunFolderError(
+                    f"{path} is damaged: {name} is not finite",
+                    next_step="remove it and run `scanside train` again",
+                )
         return state
 
     def _read(self, name: str, kind: type[_T]) -> _T:

@@ -16,7 +16,7 @@ from torch import nn
 
 from scanside.runtime.engines import EngineSpec
 from scanside.runtime.engines.cpu import CpuEngine
-from scanside.runtime.errors import TrainingError
+from scanside.runtime.errors import ArchitectureError, TrainingError
 from scanside.runtime.manifest import Manifest
 from scanside.train.adversarial import fit_adversarial
 from scanside.train.curves import plot_curves
@@ -187,9 +187,19 @@ def load_float(run: Run, stage: str) -> Network:
 
 
 def load_quantised(run: Run) -> nn.Module:
-    """The integer model of the qat stage: Q/DQ around integer weights, ready for export."""
+    """The integer model of the qat stage: Q/DQ around integer weights, ready for export.
+
+    Raises ArchitectureError where its checkpoint is another network's, or one that was never
+    quantised.
+    """
     prepared = prepare(load_float(run, PRUNED))
-    prepared.load_state_dict(run.state(QAT))
+    try:
+        prepared.load_state_dict(run.state(QAT))
+    except RuntimeError as error:
+        raise ArchitectureError(
+            f"{run.checkpoint(QAT)} is not the quantisation-aware checkpoint of this network",
+            next_step="remove it and run `scanside train` again: it goes on from the others",
+        ) from error
     return convert(prepared)
 
 

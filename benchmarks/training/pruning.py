@@ -11,10 +11,10 @@ import msgspec
 import numpy as np
 import torch
 
-from scanside.benchmarks.interleave import interleave
 from scanside.compile.export import export_onnx
 from scanside.runtime.engines.choose import available_engines, load_network
 from scanside.runtime.engines.cpu import usable_threads
+from scanside.runtime.interleave import interleave
 from scanside.runtime.tiling import Float
 from scanside.train.bank import load_bank
 from scanside.train.fit import fit

@@ -21,6 +21,7 @@ EXTRA_OF = {
     "lightning": "workstation",
     "lightning_fabric": "workstation",
     "matplotlib": "workstation",
+    "modelopt": "workstation",
     "monai": "workstation",
     "nibabel": "nifti",
     "onnx": "workstation",

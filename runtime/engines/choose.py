@@ -22,6 +22,7 @@ import msgspec
 import numpy as np
 
 from scanside.runtime.bundle import CPU_MODEL, GOLDEN, Bundle
+from scanside.runtime.cache import cache_folder
 from scanside.runtime.engines import Engine, EngineSpec, onnxruntime, openvino
 from scanside.runtime.engines.cpu import CpuEngine, device_name, usable_threads
 from scanside.runtime.errors import EngineError, EngineUnavailableError
@@ -184,16 +185,7 @@ class _Choice(msgspec.Struct):
 def _record(bundle: Bundle, threads: int, versions: Mapping[str, str]) -> Path:
     """The file that keeps the choice for this model, device, threads and engine versions."""
     key = msgspec.json.encode([bundle.identity, device_name(), threads, list(versions.items())])
-    return _cache() / "engines" / f"{hashlib.sha256(key).hexdigest()}.json"
-
-
-def _cache() -> Path:
-    """SCANSIDE_CACHE, or `scanside` in the user's cache folder (XDG_CACHE_HOME, ~/.cache)."""
-    override = os.environ.get("SCANSIDE_CACHE")
-    if override:
-        return Path(override)
-    xdg = os.environ.get("XDG_CACHE_HOME")
-    return Path(xdg or os.path.expanduser("~/.cache")) / "scanside"
+    return cache_folder() / "engines" / f"{hashlib.sha256(key).hexdigest()}.json"
 
 
 def _recall(record: Path) -> str | None:

@@ -91,6 +91,15 @@ def find_target(name: str) -> Target:
     return target
 
 
+def release_of(l4t: str) -> Release | None:
+    """The release that a version of L4T (36.4.3) belongs to, refused ones too."""
+    releases: tuple[Release, ...] = _rows("releases.json", Release)
+    for release in releases:
+        if any(l4t == prefix or l4t.startswith(f"{prefix}.") for prefix in release.l4t):
+            return release
+    return None
+
+
 @lru_cache(maxsize=2)
 def _rows(name: str, kind: type[_Row]) -> tuple[_Row, ...]:
     raw = files(__package__).joinpath(name).read_bytes()

@@ -8,9 +8,9 @@ import re
 import pytest
 
 from scanside.benchmarks import demo
-from scanside.benchmarks.interleave import Latency
 from scanside.benchmarks.latency import BASELINE
 from scanside.benchmarks.tables import StageFigures
+from scanside.runtime.interleave import Latency
 from scanside.train.run import Run
 from tiny import TINY
 

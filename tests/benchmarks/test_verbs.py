@@ -13,6 +13,7 @@ pytest.importorskip("torch", reason="needs the extra [workstation]")
 
 from dicoms import make_dicom, save
 from scanside.benchmarks.cli import bench
+from scanside.runtime.bundle import Bundle
 from scanside.train.phantoms.ct import phantom
 
 
@@ -78,3 +79,18 @@ def test_sensitivity_names_every_integer_layer(tiny_run):
 def test_training_prints_the_share_of_the_bare_loop():
     shown = call("training", "quick-ct", "--crop", "32", "--threads", "1", "--precision", "32")
     assert "32 x 32" in shown
+
+
+def test_drift_judges_every_file_of_the_bundle(tiny_run, tiny_bundle, clean_ct, tmp_path):
+    out = tmp_path / "drift.json"
+    shown = call(
+        "drift", tiny_bundle, "--run", tiny_run, "--data", clean_ct, "--level", "60", "--out", out
+    )
+    report = json.loads(out.read_text())
+    engines = report["verdict"]["engines"]
+    assert {"float control", "model.onnx", "model.trt.onnx", "model.cpu.onnx on openvino"} <= set(
+        engines
+    )
+    assert engines["float control"]["drift_at"] == {"60": 0.0}
+    assert report["identity"] == Bundle.open(tiny_bundle).identity
+    assert "4095 HU" in shown

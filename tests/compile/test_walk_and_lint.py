@@ -14,6 +14,7 @@ pytest.importorskip("torch", reason="needs the extra [workstation]")
 import torch
 
 from scanside.compile.export import export_onnx
+from scanside.compile.graph import Graph
 from scanside.compile.lint import insist_on_parser, lint, parser_rules
 from scanside.compile.walk import check_int8, float_convolutions, walk
 from scanside.runtime.bundle import CPU_MODEL, MODEL, Bundle
@@ -71,7 +72,7 @@ def test_every_architecture_passes(exported):
 
 
 def test_the_walk_names_layers_as_the_network_does(unet):
-    names = [layer.name for layer in walk(unet)]
+    names = [layer.name for layer in walk(Graph(unet))]
     assert names[0] == "encoders.0.0"
     assert names[-1] == "last"
     assert len(names) == len(set(names)) == 8

@@ -18,7 +18,14 @@ from scanside.runtime.engines import EngineSpec
 from scanside.runtime.engines.choose import open_engine
 from scanside.runtime.errors import BundleFormatError, GoldenMismatchError
 from scanside.runtime.frame import FrameFacts, Pixels
-from scanside.runtime.golden import GoldenFrame, check_engine, decode_golden, encode_golden
+from scanside.runtime.golden import (
+    GoldenFigures,
+    GoldenFrame,
+    check_engine,
+    decode_golden,
+    encode_golden,
+    golden_figures,
+)
 from scanside.runtime.manifest import Tolerance
 from scanside.runtime.stored_zip import read_members, write_members
 
@@ -244,7 +251,7 @@ def test_figures_are_in_modality_units_and_psnr_has_the_manifests_range(tmp_path
 
 def test_figures_follow_the_slope() -> None:
     facts = FrameFacts(modality="CT", bits_stored=12, signed=False, slope=-0.25, intercept=200.0)
-    words = np.arange(400, dtype=np.uint16).reshape(20, 20)
+    words = np.arange(1600, dtype=np.uint16).reshape(40, 40)
     frame = GoldenFrame(words=words, facts=facts, result=words)
     golden = {"golden.npz": encode_golden([frame])}
     tolerance = Tolerance(largest=2.0, p999=2.0, psnr_floor=0.0, data_range=1000.0)
@@ -254,6 +261,14 @@ def test_figures_follow_the_slope() -> None:
     report = check_engine(eight_off, bundle)
     assert report.worst.largest == report.worst.p999 == 2.0
     assert report.worst.psnr == pytest.approx(10 * np.log10(1000.0**2 / 4))
+
+
+def test_of_a_few_pixels_the_largest_difference_alone_counts() -> None:
+    facts = FrameFacts(modality="CT", bits_stored=12, signed=False)
+    words = np.arange(15, dtype=np.uint16).reshape(5, 3)
+    frame = GoldenFrame(words=words, facts=facts, result=words)
+    figures = golden_figures(words + np.uint16(8), frame, 1000.0)
+    assert figures == GoldenFigures(largest=8.0, p999=0.0, psnr=np.inf)
 
 
 class Echo:

@@ -46,8 +46,9 @@ REJECTED = (TypeError, AttributeError)
 NOT_THERE = "factory function returned nullptr"  # the arguments were taken
 
 
-def load_bindings(wheel: Path, folder: Path, major: str) -> ModuleType:
-    """The genuine bindings from an unzipped wheel, over stub libraries made in `folder`."""
+def make_libraries(folder: Path, major: str) -> list[Path]:
+    """Stubs of the libraries that the bindings link to."""
+    made = []
     for library, symbols in STUBS.items():
         source = folder / f"{library}.c"
         returned = "1" if library == "nvinfer_plugin" else "0"
@@ -57,7 +58,14 @@ def load_bindings(wheel: Path, folder: Path, major: str) -> ModuleType:
         name = f"lib{library}.so.{major}"
         command = ["gcc", "-shared", "-fPIC", f"-Wl,-soname,{name}", "-o", folder / name, source]
         subprocess.run(command, check=True)
-        ctypes.CDLL(str(folder / name), ctypes.RTLD_GLOBAL)
+        made.append(folder / name)
+    return made
+
+
+def load_bindings(wheel: Path, folder: Path, major: str) -> ModuleType:
+    """The genuine bindings from an unzipped wheel, over stub libraries made in `folder`."""
+    for library in make_libraries(folder, major):
+        ctypes.CDLL(str(library), ctypes.RTLD_GLOBAL)
     sys.path.insert(0, str(wheel))
     import tensorrt_bindings  # type: ignore[import-not-found]
 
@@ -146,20 +154,24 @@ def main() -> None:
     trt = load_bindings(wheel, folder, sys.argv[4])
     from scanside.compile import plan
     from scanside.runtime.bundle import Bundle
+    from scanside.runtime.plans import settings_of
 
+    sys.modules["tensorrt"] = Bindings(trt)  # type: ignore[assignment]
+    assert plan.tensorrt_version() == trt.__version__
     phases: list[tuple[str, int, int]] = []
     bundle = Bundle.open(bundle_path)
-    settings = plan.settings_of(bundle.manifest)
-    built = plan.build_plan(Bindings(trt), bundle, settings, lambda *one: phases.append(one))  # type: ignore[arg-type]
-    assert built.data == b"a plan"
-    assert built.int8 == 1
-    assert built.cache == b"a cache"
-    monitor = plan._monitor(trt, lambda *one: phases.append(one))
+    settings = settings_of(bundle.manifest)
+    for cache in (b"", b"an old cache"):
+        built = plan.build_plan(bundle, settings, lambda *one: phases.append(one), cache)
+        assert built.data == b"a plan"
+        assert built.int8 == 1
+        assert built.cache == b"a cache"
+    monitor = plan._monitor(lambda *one: phases.append(one))
     monitor.phase_start("Building", None, 3)
     assert monitor.step_complete("Building", 0) is True
     monitor.phase_finish("Building")
     assert phases == [("Building", 0, 3), ("Building", 1, 3), ("Building", 3, 3)]
-    logger = plan._logger(trt)
+    logger = plan._logger()
     for severity in (trt.ILogger.Severity.INFO, trt.ILogger.Severity.ERROR):
         logger.log(severity, f"{severity}")
     assert len(logger.lines) == 1
