@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from scanside.benchmarks import interleave as module
+from scanside.runtime import interleave as module
 
 
 class Clock:
