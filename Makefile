@@ -6,7 +6,7 @@ INSTALLED := $(VENV)/.installed
 TOOLS := .venv-tools
 SHELL := /bin/bash
 
-.PHONY: help demo test check bench figures clean
+.PHONY: help demo test check bench swaps figures clean
 .DEFAULT_GOAL := help
 
 help:  ## print these verbs
@@ -28,6 +28,9 @@ check: $(INSTALLED) $(TOOLS)/.installed  ## lint, format, types, shell
 
 bench: $(INSTALLED) runs/demo/report.json  ## measure latency of the demo's bundle, engines in turn
 	$(BIN)/scanside bench latency runs/demo/denoise-ct-0.1.0.scanside --run runs/demo/train
+
+swaps: $(INSTALLED)  ## swap the model 50 times under the load of 4 clients, every third bundle broken
+	$(BIN)/python tests/swap_load.py 50
 
 FIGURES := denoise-ct denoise-mr sr-ct sr-mr srgan-mr
 

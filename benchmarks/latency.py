@@ -12,6 +12,7 @@ from scanside.compile.export import export_onnx
 from scanside.runtime.bundle import CPU_MODEL, GOLDEN, Bundle
 from scanside.runtime.engines.choose import available_engines, cpu_engine, load_network
 from scanside.runtime.golden import decode_golden
+from scanside.runtime.guard import check_result
 from scanside.runtime.interleave import Latency, interleave
 from scanside.train.models import fuse_batch_norm
 from scanside.train.models.network import Network
@@ -21,6 +22,7 @@ from scanside.train.stages import load_float
 
 BASELINE = "PyTorch eager, float, unpruned, channels last"
 WHOLE_FRAME = "whole frame"
+GUARD = "the guard of one result, NumPy"
 
 
 def measure_latency(
@@ -32,7 +34,8 @@ def measure_latency(
     the unpruned one in the memory layout that PyTorch is fastest in; its default layout stands
     beside it, and both float networks on each engine, which tells what pruning and INT8 give.
     Without a run the first engine is the baseline. Lines that end in `WHOLE_FRAME` are
-    the engine on stored pixels, intensity map and rounding included.
+    the engine on stored pixels, intensity map and rounding included; `GUARD` is what the daemon
+    adds to each of them.
     """
     rng = np.random.default_rng(0)
     image = rng.random((1, 1, side, side), dtype=np.float32)
@@ -53,6 +56,9 @@ def measure_latency(
         engine = cpu_engine(bundle.manifest, model, name, threads)
         calls[f"{name}, INT8"] = partial(load_network(model, name, threads), image)
         calls[f"{name}, INT8, {WHOLE_FRAME}"] = partial(engine.run, frame, [golden.facts])
+        # Whichever engine's result: its pixels cost the guard the same.
+        checked = (bundle.manifest, frame[0], engine.run(frame, [golden.facts])[0], golden.facts)
+        calls[GUARD] = partial(check_result, *checked)
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
     try:

@@ -161,10 +161,16 @@ def insist_on_signature(bundle: Bundle, file: Path) -> None:
 
 def refuse_downgrade(offered: Manifest, installed: Manifest) -> None:
     """Serials are compared for each model's name. Raises DowngradeError for an older one."""
-    if offered.name == installed.name and offered.serial < installed.serial:
+    if offered.name == installed.name:
+        refuse_older(offered, installed.serial)
+
+
+def refuse_older(offered: Manifest, serial: int) -> None:
+    """Raises DowngradeError for a serial under the one that this name has reached."""
+    if offered.serial < serial:
         raise DowngradeError(
             f"{offered.name} {offered.version} has the serial {offered.serial}, "
-            f"{installed.version} with {installed.serial} is installed",
+            f"and {serial} was installed",
             next_step="install a newer bundle; an old one only by explicit force",
         )
 

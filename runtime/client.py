@@ -280,10 +280,10 @@ class Client:
         if link is not None and link.welcome is not None:
             silence = time.monotonic() - link.heard
             if silence > link.welcome.silence_s / 2 and not self._inflight:
-                before = link.heard
+                before = link.pongs  # a PING of the daemon's may be as old as the silence
                 link.send(wire.Ping())
                 until = time.monotonic() + min(PONG_S, self._timeout)
-                while self._link is link and link.heard == before:
+                while self._link is link and link.pongs == before:
                     left = until - time.monotonic()
                     if left <= 0:
                         self._lose("the daemon does not answer any more")

@@ -24,13 +24,14 @@ class Connection:
     """Says HELLO at once, and again to whoever turns up at the address before a WELCOME came.
 
     welcome: the session, None until there is one. lost: why it is over, empty until it is.
-    heard: when the daemon last said anything, on time.monotonic.
+    heard: when the daemon last said anything, on time.monotonic. pongs: its answers to PING.
     """
 
     def __init__(self, context: zmq.Context[zmq.Socket[bytes]], url: str) -> None:
         self.welcome: wire.Welcome | None = None
         self.lost = ""
         self.heard = time.monotonic()
+        self.pongs = 0
         self._socket = context.socket(zmq.DEALER)
         self._socket.set(zmq.LINGER, 0)
         self._socket.set(zmq.SNDHWM, SEND_ROOM)
@@ -111,6 +112,10 @@ class Connection:
             if message.version not in wire.VERSIONS:
                 raise ProtocolError(f"the daemon chose wire version {message.version}")
             self.welcome = message
+        elif isinstance(message, wire.Ping):
+            self.send(wire.Pong())
+        elif isinstance(message, wire.Pong):
+            self.pongs += 1
         elif isinstance(message, wire.Bye):
             self.lost = "the daemon has stopped"
         elif isinstance(message, wire.Error):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 import numpy.typing as npt
 
@@ -18,8 +20,20 @@ _TAPS = (-3 / 128, 29 / 128, 111 / 128, -9 / 128)
 
 def double(image: Float) -> Float:
     """(R, C) float32 -> (2R, 2C) float32, half-pixel-centred, edges clamped; may overshoot."""
-    # Columns first: measured a third faster than rows first, and C order comes out.
-    return _double_along(_double_along(image, 1), 0)
+    doubled = np.empty((2 * image.shape[0], 2 * image.shape[1]), dtype=np.float32)
+    for row, column, quarter in quarters(image):
+        doubled[row::2, column::2] = quarter
+    return doubled
+
+
+def quarters(image: Float) -> Iterator[tuple[int, int, Float]]:
+    """`double` in four parts: row and column (0 or 1) where a part begins, every second pixel of
+    either axis from there on, (R, C) float32."""
+    wide = np.pad(image, ((0, 0), (REACH, REACH)), mode="edge")
+    for column in (0, 1):
+        tall = np.pad(_weighed(wide.T, column).T, ((REACH, REACH), (0, 0)), mode="edge")
+        for row in (0, 1):
+            yield row, column, _weighed(tall, row)
 
 
 def fill(image: Float, holes: Mask) -> Float:
@@ -49,19 +63,17 @@ def _around(image: Float) -> Float:
     return total
 
 
-def _double_along(image: Float, axis: int) -> Float:
-    """Along one axis: output 2i lies 1/4 before source i, output 2i + 1 lies 1/4 after it."""
-    length = image.shape[axis]
-    widths = [(0, 0), (0, 0)]
-    widths[axis] = (2, 2)
-    padded = np.pad(image, widths, mode="edge")
+def _weighed(padded: Float, phase: int) -> Float:
+    """Along the first axis, which has `REACH` more at either end: phase 0 lies 1/4 before each
+    source pixel, phase 1 lies 1/4 after it."""
+    length = len(padded) - 2 * REACH
+    total = np.multiply(padded[_start(phase, 0) :][:length], np.float32(_TAPS[0]))
+    term = np.empty_like(total)
+    for number, tap in enumerate(_TAPS[1:], 1):
+        np.multiply(padded[_start(phase, number) :][:length], np.float32(tap), out=term)
+        total += term
+    return total
 
-    def shifted(start: int) -> Float:
-        return padded[start : start + length] if axis == 0 else padded[:, start : start + length]
 
-    taps = [np.float32(tap) for tap in _TAPS]
-    before = sum(tap * shifted(k) for k, tap in enumerate(taps))
-    after = sum(tap * shifted(4 - k) for k, tap in enumerate(taps))
-    rows, columns = image.shape
-    doubled = (2 * rows, columns) if axis == 0 else (rows, 2 * columns)
-    return np.stack((before, after), axis=axis + 1).reshape(doubled)
+def _start(phase: int, tap: int) -> int:
+    return 2 * REACH - tap if phase else tap

@@ -24,6 +24,7 @@ pixel values, and of a file only the name that the user typed or that a folder l
     │   └── DowngradeError                  older than what it would replace
     ├── EngineError                     6   running the network
     │   ├── EngineUnavailableError          the named engine is not installed or cannot load
+    │   ├── NonFiniteError                  the network gave NaN or infinity
     │   ├── PlanError                       TensorRT could not build, or built without INT8
     │   └── GoldenMismatchError             the engine fails the bundle's golden frames
     ├── TransportError                  7   the wire
@@ -46,7 +47,9 @@ pixel values, and of a file only the name that the user typed or that a folder l
     ├── StudyError                      13  a reader study: scores of another, twice, altered
     ├── KeyFileError                    14  a key: missing, of another kind, readable by others
     ├── TargetError                     15  a device that is not supported or too small
-    └── BuilderError                    16  a builder over SSH: unreachable, died, talks nonsense
+    ├── BuilderError                    16  a builder over SSH: unreachable, died, talks nonsense
+    ├── StoreError                      17  the device's store: empty, damaged, locked, full
+    └── SwapError                       18  the daemon keeps the model that it has
 """
 
 from __future__ import annotations
@@ -147,6 +150,10 @@ class EngineUnavailableError(EngineError):
     pass
 
 
+class NonFiniteError(EngineError):
+    pass
+
+
 class PlanError(EngineError):
     pass
 
@@ -243,3 +250,11 @@ class TargetError(ScansideError):
 
 class BuilderError(ScansideError):
     exit_code = 16
+
+
+class StoreError(ScansideError):
+    exit_code = 17
+
+
+class SwapError(ScansideError):
+    exit_code = 18

@@ -15,6 +15,7 @@ slope or MONOCHROME1 makes `span` negative: 1 - x of MONOCHROME2's x, and -resid
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from functools import cached_property
 from typing import TypeVar
 
@@ -22,8 +23,8 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from scanside.runtime.cubic import double, fill
-from scanside.runtime.errors import EngineError
+from scanside.runtime.cubic import REACH, double, fill, quarters
+from scanside.runtime.errors import EngineError, NonFiniteError
 from scanside.runtime.frame import FrameFacts, Pixels, merge_stored, stored_values
 from scanside.runtime.manifest import Intensity, Percentiles, StoredRange, Window
 
@@ -148,13 +149,30 @@ class FrameMap:
             return merge_stored(values, self._words, self._facts)
         return values.astype(self._words.dtype)
 
+    def unchanged(self, top: int, bottom: int, scale: int = 1) -> Iterator[tuple[int, int, Float]]:
+        """What `apply(None, scale)` gives of the source's rows top to bottom, in parts: row and
+        column where one begins in there, and every `scale`-th pixel of either axis from there on,
+        (bottom - top, C) float32 stored values. For looking at large frames piece by piece."""
+        source = self._stored[top:bottom].astype(np.float32)
+        if scale == 1:
+            yield 0, 0, source
+            return
+        above, below = max(0, top - REACH), min(bottom + REACH, len(self._stored))
+        low, high = self._facts.stored_range
+        for row, column, quarter in quarters(self.unpadded[above:below]):
+            base = quarter[top - above : bottom - above]
+            np.clip(np.rint(base, out=base), low, high, out=base)
+            if self._padding is not None:
+                np.copyto(base, source, where=self._padding[top:bottom])
+            yield row, column, base
+
     def _change(self, residual: Float, base: Float, padding: Mask | None) -> Float:
         """w * residual in stored values. base: already within the bits, for a base that the cubic
         overshot deserves the weight of the nearest value that the frame can hold."""
         if residual.shape != base.shape:
             raise EngineError(f"the network gave {residual.shape} for a frame of {base.shape}")
         if not np.isfinite(residual).all():
-            raise EngineError("the network gave a value that is not finite")
+            raise NonFiniteError("the network gave a value that is not finite")
         if self.range is None:
             return np.zeros(base.shape, dtype=np.float32)
         weight = self.range.weight(base)

@@ -11,7 +11,7 @@ minor version may add some.
     HELLO           ->  WELCOME             or ERROR
     FRAME + pixels  ->  RESULT (+ pixels)   exactly one per FRAME of a session
     STATUS          ->  STATUS              needs no session
-    PING            ->  PONG                may also come unasked: ignore it then
+    PING            ->  PONG                from either side, answered by the other
     BYE             <-> BYE                 ends the session, either side may say it
                         ERROR               an unreadable header, a FRAME before HELLO, ...
 """
@@ -34,6 +34,7 @@ PIXELS_LIMIT = 64 << 20
 """Bytes of one frame's pixels: 5,792 x 5,792 at 16 bits. ZeroMQ drops a peer that sends more."""
 ZERO_COPY_BYTES = 2 << 20
 """From this size on, handing ZeroMQ the buffer itself is faster than a copy of it."""
+DEADLINE_LIMIT_MS = 60_000.0
 PIXELS_INLINE = "inline"
 """The transport that every peer speaks: pixels travel within the message."""
 
@@ -122,7 +123,8 @@ class Frame(_Message, frozen=True, kw_only=True, tag="FRAME"):
     """One frame; its pixels are the second part.
 
     seq: greater than any before it in this stream of this session.
-    deadline_ms: from receipt, on the daemon's monotonic clock; None waits as long as it takes.
+    deadline_ms: from receipt, on the daemon's monotonic clock, over 0 and at most
+        DEADLINE_LIMIT_MS; None waits as long as it takes.
     capture_time: echoed, never compared with anything.
     """
 
@@ -185,13 +187,15 @@ class Counters(msgspec.Struct, kw_only=True):
     """RESULTs that were sent since the daemon started; `sessions` and `queue` are as of now.
 
     closed_peers: sessions ended because the peer was gone or did not read its results.
-    errors: ERROR messages sent. queue: admitted frames without an answer.
+    errors: ERROR messages sent. queue: admitted frames without an answer. streams: of the sessions
+    that are open; they are never named, since clients choose the names.
     """
 
     enhanced: int = 0
     bypassed: dict[str, int] = {}
     refused: dict[str, int] = {}
     sessions: int = 0
+    streams: int = 0
     closed_peers: int = 0
     errors: int = 0
     queue: int = 0
@@ -204,11 +208,44 @@ class Counters(msgspec.Struct, kw_only=True):
             by_reason[reason.value] = by_reason.get(reason.value, 0) + 1
 
 
+class Pace(msgspec.Struct, frozen=True, kw_only=True):
+    """How fast the daemon goes. frames_per_second: RESULTs over the last seconds. p50_ms, p99_ms:
+    from receipt to RESULT, of the last enhanced frames; `frames` says of how many, 0 of none."""
+
+    frames_per_second: float = 0.0
+    p50_ms: float = 0.0
+    p99_ms: float = 0.0
+    frames: int = 0
+
+
+class Drift(msgspec.Struct, frozen=True, kw_only=True):
+    """What the model removes from one modality's live frames, beside the bundle's golden frames:
+    see `scanside.runtime.daemon.drift`.
+
+    drifting: "too little", "too much", "shifted", or empty. frames: seen so far. streams: so many
+    of them drift by themselves.
+    """
+
+    modality: str
+    drifting: str
+    strength: float
+    shift: float
+    frames: int
+    streams: int
+
+
 class Status(_Message, frozen=True, kw_only=True, tag="STATUS"):
+    """guarded: whether the bundle has bounds that every result is held against. drift: per
+    modality, empty where nothing was seen or the bundle has no golden statistics."""
+
     state: str
     model: ModelCard | None
     counters: Counters
     uptime_s: float
+    pace: Pace = Pace()
+    guarded: bool = False
+    drifting: bool = False
+    drift: tuple[Drift, ...] = ()
 
 
 class Pong(_Message, frozen=True, kw_only=True, tag="PONG"):
@@ -222,8 +259,8 @@ class Error(_Message, frozen=True, kw_only=True, tag="ERROR"):
     text: str
 
 
-FromClient = Hello | Frame | StatusRequest | Ping | Bye
-FromDaemon = Welcome | Result | Status | Pong | Bye | Error
+FromClient = Hello | Frame | StatusRequest | Ping | Pong | Bye
+FromDaemon = Welcome | Result | Status | Ping | Pong | Bye | Error
 
 _Any = TypeVar("_Any")
 _encoder = msgspec.msgpack.Encoder()

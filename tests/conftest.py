@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import io
+import logging
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from scanside.runtime.daemon import journal
 
 REPOSITORY = Path(__file__).parents[1]
 
@@ -24,6 +29,18 @@ def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
     """Tests choose engines and trust for themselves: neither read nor write the user's."""
     os.environ["SCANSIDE_CACHE"] = str(tmp_path_factory.mktemp("cache"))
     os.environ["SCANSIDE_TRUST"] = str(tmp_path_factory.mktemp("trust"))
+
+
+@pytest.fixture
+def daemon_log() -> Iterator[io.StringIO]:
+    """What a daemon of this test writes to its log."""
+    loggers = [logging.getLogger(name) for name in ("scanside", "scanside.daemon")]
+    before = [(one.handlers[:], one.level, one.propagate) for one in loggers]
+    stream = io.StringIO()
+    journal.log_to(stream)
+    yield stream
+    for one, (handlers, level, propagate) in zip(loggers, before, strict=True):
+        one.handlers[:], one.level, one.propagate = handlers, level, propagate
 
 
 @pytest.fixture(scope="session")

@@ -18,6 +18,7 @@ from scanside.runtime.daemon.server import Daemon
 from scanside.runtime.daemon.states import State
 from scanside.runtime.engines import EngineSpec
 from scanside.runtime.frame import FrameFacts, Pixels
+from scanside.runtime.intensity import apply_residual
 from scanside.runtime.wire import ModelCard
 
 FACTS = FrameFacts(modality="CT", bits_stored=16, signed=False)
@@ -50,6 +51,36 @@ class AddOne:
         self.closed = True
 
 
+class Residual(AddOne):
+    """The map of `make_manifest` around a residual that a test sets before each frame: `value`
+    everywhere or only `at` a pixel, and normal noise of deviation `noise`."""
+
+    def __init__(self, scale: int = 1) -> None:
+        super().__init__()
+        self.scale = scale
+        self.value = 0.0
+        self.at: tuple[int, int] | None = None
+        self.noise = 0.0
+
+    @property
+    def spec(self) -> EngineSpec:
+        return EngineSpec(name="numpy", version="1", device="test", threads=1, scale=self.scale)
+
+    def run(self, pixels: Pixels, facts: Any) -> Pixels:
+        manifest = make_manifest()
+        out = []
+        for words, one in zip(pixels, facts, strict=True):
+            size = (words.shape[0] * self.scale, words.shape[1] * self.scale)
+            residual = np.random.default_rng(self.seen).normal(self.value, self.noise, size)
+            residual = residual.astype(np.float32)
+            self.seen += 1
+            if self.at is not None:
+                residual[:] = 0
+                residual[self.at] = self.value
+            out.append(apply_residual(words, residual, one, manifest.intensity, self.scale))
+        return np.stack(out)
+
+
 class Gate:
     """`before` of an engine that stops each frame until it is let through."""
 
@@ -66,7 +97,13 @@ class Gate:
 
 
 def loader(
-    engine: Any, *, check: Callable[[], object] = lambda: None, **manifest_fields: Any
+    engine: Any,
+    *,
+    check: Callable[[], object] = lambda: None,
+    keep: Callable[[], object] = lambda: None,
+    identity: str = "f" * 64,
+    signer: str = "",
+    **manifest_fields: Any,
 ) -> Load:
     """Load `engine` as a model of a CT manifest with these fields."""
 
@@ -77,13 +114,13 @@ def loader(
         card = ModelCard(
             name=manifest.name,
             version=manifest.version,
-            identity="f" * 64,
+            identity=identity,
             modality=manifest.modality,
             scale=manifest.scale,
             signed=False,
             engine="numpy 1",
         )
-        return Loaded(engine, manifest, card, check)
+        return Loaded(engine, manifest, card, check, keep, signer)
 
     return load
 

@@ -27,7 +27,7 @@ PATH = click.Path(path_type=Path)
 @click.option("--overwrite", is_flag=True, help="Replace results that are there already.")
 @click.option(
     "--deadline-ms",
-    type=click.FloatRange(min=0, min_open=True),
+    type=click.FloatRange(min=0, min_open=True, max=60_000),
     help="Ask for the original back when a frame takes longer in the daemon.",
 )
 @click.option(

@@ -11,17 +11,30 @@ import click
 from scanside.runtime.cli.engine_options import engine_options
 
 if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
+    from scanside.runtime.daemon.server import Daemon
     from scanside.runtime.wire import ModelCard
+
+PATH = click.Path(path_type=Path)
 
 
 @click.command()
-@click.argument("bundle", type=click.Path(path_type=Path), metavar="FILE")
+@click.argument("bundle", type=PATH, metavar="[FILE]", required=False)
+@click.option("--store", type=PATH, metavar="FOLDER", help="Serve the active bundle of a store.")
 @click.option(
     "--bind",
     default="tcp://127.0.0.1:5555",
     show_default=True,
     metavar="URL",
     help="tcp://127.0.0.1:PORT (* chooses a free port) or ipc://PATH.",
+)
+@click.option(
+    "--control",
+    type=PATH,
+    envvar="SCANSIDE_CONTROL",
+    metavar="SOCKET",
+    help="Take commands (swap, drain, reload) at this file [SCANSIDE_CONTROL, else nowhere].",
 )
 @engine_options
 @click.option(
@@ -31,32 +44,83 @@ if TYPE_CHECKING:
     show_default=True,
     help="Frames that one client may have on their way at once.",
 )
-@click.option("--allow-unsigned", is_flag=True, help="Serve a bundle without a signature.")
+@click.option(
+    "--metrics-port",
+    type=click.IntRange(1, 65535),
+    metavar="PORT",
+    help="Serve Prometheus metrics at http://127.0.0.1:PORT/metrics.",
+)
+@click.option(
+    "--metrics-host",
+    default="127.0.0.1",
+    show_default=True,
+    metavar="ADDRESS",
+    help="Where to: no patient data is in them, and no key guards them.",
+)
+@click.option("--allow-unsigned", is_flag=True, help="Serve bundles without a signature too.")
 def serve(
-    bundle: Path, bind: str, engine: str, threads: int | None, credit: int, allow_unsigned: bool
+    bundle: Path | None,
+    store: Path | None,
+    bind: str,
+    control: Path | None,
+    engine: str,
+    threads: int | None,
+    credit: int,
+    metrics_port: int | None,
+    metrics_host: str,
+    allow_unsigned: bool,
 ) -> None:
-    """Serve the model in the bundle FILE to clients on this machine.
+    """Serve the model in the bundle FILE, or the active one of a store, to clients on this machine.
 
     A line `ready` with the address is printed once the model has passed its self-test; events go
-    to stderr, one JSON line each. SIGTERM or Ctrl-C answers the frames that wait, then stops.
+    to stderr, one JSON line each. SIGTERM or Ctrl-C answers the frames that wait, then stops;
+    SIGHUP reads the trusted keys again.
 
     \b
     Example:
       scanside serve ct.scanside
       scanside serve ct.scanside --bind ipc:///run/scanside.sock --engine openvino --threads 2
+      scanside serve --store /var/lib/scanside --control /run/scanside/control
     """
     from scanside.runtime.daemon.journal import log_to
-    from scanside.runtime.daemon.loading import bundle_loader
+    from scanside.runtime.daemon.loading import EngineChoice, FileSource, Source, StoreSource
     from scanside.runtime.daemon.server import Daemon
+    from scanside.runtime.store import Store
+
+    if (bundle is None) == (store is None):
+        raise click.UsageError("name either a bundle's FILE or a --store")
 
     def say_ready(url: str, model: ModelCard) -> None:
         identity = model.identity[:12] + ("" if model.signed else ", unsigned")
         click.echo(f"ready: {url}, {model.name} {model.version} ({identity}), {model.engine}")
 
-    load = bundle_loader(bundle, engine=engine, threads=threads, allow_unsigned=allow_unsigned)
+    choice = EngineChoice(engine, threads)
+    source: Source
+    if bundle is not None:
+        source = FileSource(bundle, choice, allow_unsigned=allow_unsigned)
+    else:
+        assert store is not None
+        source = StoreSource(Store(store, allow_unsigned=allow_unsigned), choice)
     with (
-        Daemon(load, bind, credit=credit, on_ready=say_ready) as daemon,
-        daemon.draining_on_signals(),
+        Daemon(
+            *(source.first, bind),
+            credit=credit,
+            on_ready=say_ready,
+            control_file=control,
+            source=source,
+        ) as daemon,
+        daemon.obeying_signals(),
+        _metrics(daemon, metrics_port, metrics_host),
     ):
         log_to(sys.stderr)
         daemon.run()
+
+
+def _metrics(daemon: Daemon, port: int | None, host: str) -> AbstractContextManager[object]:
+    from contextlib import nullcontext
+
+    if port is None:  # prometheus-client is not even imported: it costs memory and a moment
+        return nullcontext()
+    from scanside.runtime.daemon.metrics import metrics_server
+
+    return metrics_server(daemon, port, host)

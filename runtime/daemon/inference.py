@@ -1,4 +1,8 @@
-"""The inference thread: loads the model, tests it, and runs one frame after the other."""
+"""An inference thread: loads a model, tests it, and runs one frame after the other.
+
+Each model has a thread of its own from its loading to its end. One that is to take over is loaded
+and tested while the other still works, then waits for its turn.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +18,9 @@ from scanside.runtime.daemon.loading import Load, Loaded
 from scanside.runtime.daemon.schedule import Schedule
 from scanside.runtime.daemon.sessions import Job
 from scanside.runtime.daemon.states import State
-from scanside.runtime.errors import EngineError
+from scanside.runtime.errors import EngineError, NonFiniteError
+from scanside.runtime.guard import check_result
+from scanside.runtime.wire import Reason
 
 ERRORS_IN_A_ROW = 3
 """So many failed frames, one after the other, are the engine's fault and not a frame's."""
@@ -24,7 +30,7 @@ RETRY_S = (1.0, 60.0)
 
 @dataclass(frozen=True)
 class Arrived:
-    """The model came to `state`; `loaded` comes along with READY."""
+    """The model came to `state`; `loaded` comes along with READY, and is kept by the store."""
 
     state: State
     loaded: Loaded | None = None
@@ -41,7 +47,7 @@ News = Arrived | Failed | Job
 
 
 class Inference(threading.Thread):
-    """Tells everything through `post`, which must be safe to call from this thread.
+    """Tells everything through `post`, itself first, which must be safe to call from this thread.
 
     Daemonic: a network that never comes back must not keep the process alive.
     """
@@ -50,14 +56,17 @@ class Inference(threading.Thread):
         self,
         load: Load,
         schedule: Schedule,
-        post: Callable[[News], None],
+        post: Callable[[Inference, News], None],
         retry_s: tuple[float, float] = RETRY_S,
     ) -> None:
         super().__init__(name="inference", daemon=True)
         self._load = load
         self._schedule = schedule
-        self._post = post
+        self._post_as = post
         self._retry_s = retry_s
+
+    def _post(self, news: News) -> None:
+        self._post_as(self, news)
 
     def run(self) -> None:
         try:
@@ -65,8 +74,10 @@ class Inference(threading.Thread):
             try:
                 self._post(Arrived(State.SELF_TEST))
                 loaded.check()
+                loaded.keep()
                 self._post(Arrived(State.READY, loaded))
-                self._serve(loaded)
+                if self._schedule.wait_for_turn(self):
+                    self._serve(loaded)
             finally:
                 loaded.engine.close()
         except Exception as error:  # noqa: BLE001 - raised again by the daemon's own thread
@@ -74,20 +85,20 @@ class Inference(threading.Thread):
 
     def _serve(self, loaded: Loaded) -> None:
         failures = 0
-        while (job := self._schedule.take()) is not None:
-            _infer(loaded, job)
+        while (job := self._schedule.take(self)) is not None:
+            worked = _infer(loaded, job)
             self._post(job)
-            failures = failures + 1 if job.output is None else 0
+            failures = 0 if worked else failures + 1
             if failures == ERRORS_IN_A_ROW:
                 self._post(Arrived(State.DEGRADED))
                 self._recover(loaded)
                 failures = 0
 
     def _recover(self, loaded: Loaded) -> None:
-        """Return when the engine passes its self-test again, or when there is no more work."""
+        """Return when the engine passes its self-test again, or there is no more work for it."""
         # The first without a pause: one client's impossible frames must not keep others waiting.
         pause, (following, longest) = 0.0, self._retry_s
-        while not self._schedule.closed_within(pause):
+        while not self._schedule.over_within(self, pause):
             self._post(Arrived(State.SELF_TEST))
             try:
                 loaded.check()
@@ -100,8 +111,12 @@ class Inference(threading.Thread):
                 return
 
 
-def _infer(loaded: Loaded, job: Job) -> None:
+def _infer(loaded: Loaded, job: Job) -> bool:
+    """Whether the engine worked. A finite result that the guard stops counts as work: it may be the
+    frame's fault, and one client's odd frames must not have the engine tested all day."""
+    worked = False
     job.started = time.monotonic()
+    job.card = loaded.card
     try:
         batch = job.pixels[np.newaxis]
         job.prepared = time.monotonic()
@@ -110,7 +125,17 @@ def _infer(loaded: Loaded, job: Job) -> None:
         scale = loaded.card.scale
         if output.shape != (1, rows * scale, columns * scale) or output.dtype != batch.dtype:
             raise EngineError("the engine gave pixels of another shape or type")
-        job.output = output[0]
+        worked = True
+        job.change, within = check_result(loaded.manifest, job.pixels, output[0], job.frame.facts)
+        if within:
+            job.output = output[0]
+        else:
+            job.fault = Reason.GUARD
+    except NonFiniteError as error:
+        failure("engine error", error)
+        job.fault = Reason.GUARD
     except Exception as error:  # noqa: BLE001 - the frame is passed on as it came
         failure("engine error", error)
+        worked = False
     job.finished = time.monotonic()
+    return worked

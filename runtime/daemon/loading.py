@@ -1,15 +1,22 @@
-"""From a bundle's file to an engine that may serve."""
+"""From a bundle to an engine that may serve: from a file, or from the device's store."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
 
 from scanside.runtime.daemon.states import State
 from scanside.runtime.engines import Engine
+from scanside.runtime.errors import SwapError
 from scanside.runtime.manifest import Manifest
 from scanside.runtime.wire import ModelCard
+
+if TYPE_CHECKING:
+    from scanside.runtime.bundle import Bundle
+    from scanside.runtime.store import Store
 
 Report = Callable[[State], None]
 """Tells the daemon which state the loading has come to."""
@@ -18,48 +25,174 @@ Report = Callable[[State], None]
 @dataclass(frozen=True)
 class Loaded:
     """check: the self-test on golden frames; raises an error of the tree when the engine fails.
+    keep: called once it has passed, before it serves: from then on a restart serves it too.
+    signer: id of the key that signed it, or empty.
 
-    `engine`, `check` and the `Load` that made this are all called on the inference thread.
+    `engine`, `check`, `keep` and the `Load` that made this are all called on this model's own
+    inference thread.
     """
 
     engine: Engine
     manifest: Manifest
     card: ModelCard
     check: Callable[[], object]
+    keep: Callable[[], object] = lambda: None
+    signer: str = ""
 
 
 Load = Callable[[Report], Loaded]
-"""Reports VERIFYING and BUILDING as it gets there. Any error ends the daemon."""
+"""Reports VERIFYING and BUILDING as it gets there. An error ends the daemon, or the swap."""
 
 
-def bundle_loader(
-    file: Path, *, engine: str = "auto", threads: int | None = None, allow_unsigned: bool = False
-) -> Load:
-    """Verify the bundle in `file` and open an engine for it.
+class Source(Protocol):
+    """Where the daemon's models come from.
 
-    The loader raises BundleError (UnsignedBundleError unless allowed), EngineUnavailableError.
+    first: loads the one to begin with. next: loads the one to swap to, from a file on this machine
+    or, without one, the one before; `running` is the one that serves. folder: of the store, or
+    empty.
     """
 
-    def load(report: Report) -> Loaded:
-        from scanside.runtime.bundle import Bundle, insist_on_signature
-        from scanside.runtime.engines.choose import open_engine
-        from scanside.runtime.golden import check_engine
+    folder: str
 
+    def first(self, report: Report) -> Loaded: ...
+
+    def next(self, file: Path | None, *, force: bool, running: Manifest) -> Load: ...
+
+
+@dataclass(frozen=True)
+class EngineChoice:
+    """Which engine is opened, as `scanside.runtime.engines.choose.open_engine` takes it."""
+
+    name: str = "auto"
+    threads: int | None = None
+
+
+class FileSource:
+    """Serves the bundle in `file`, and after a restart again, whatever was swapped to meanwhile.
+
+    Loading raises BundleError (UnsignedBundleError unless allowed), EngineUnavailableError.
+    """
+
+    folder = ""
+
+    def __init__(self, file: Path, engine: EngineChoice, *, allow_unsigned: bool = False) -> None:
+        self._file = file
+        self._engine = engine
+        self._allow_unsigned = allow_unsigned
+
+    def first(self, report: Report) -> Loaded:
         report(State.VERIFYING)
-        bundle = Bundle.open(file)
-        if not allow_unsigned:
-            insist_on_signature(bundle, file)
-        report(State.BUILDING)
-        opened = open_engine(bundle, engine, threads)
-        card = ModelCard(
-            name=bundle.manifest.name,
-            version=bundle.manifest.version,
-            identity=bundle.identity,
-            modality=bundle.manifest.modality,
-            scale=bundle.manifest.scale,
-            signed=bundle.signed,
-            engine=f"{opened.spec.name} {opened.spec.version}",
-        )
-        return Loaded(opened, bundle.manifest, card, lambda: check_engine(opened, bundle))
+        return _load(self._open(self._file), self._engine, report)
 
-    return load
+    def next(self, file: Path | None, *, force: bool, running: Manifest) -> Load:
+        if file is None:
+            raise SwapError(
+                "this daemon has no store, so there is no previous bundle",
+                next_step="swap to its file, or serve from a store: scanside serve --store FOLDER",
+            )
+
+        def load(report: Report) -> Loaded:
+            from scanside.runtime.bundle import refuse_downgrade
+
+            report(State.VERIFYING)
+            bundle = self._open(file)
+            if not force:
+                refuse_downgrade(bundle.manifest, running)
+            return _load(bundle, self._engine, report)
+
+        return load
+
+    def _open(self, file: Path) -> Bundle:
+        from scanside.runtime.bundle import Bundle, insist_on_signature
+
+        bundle = Bundle.open(file)
+        if not self._allow_unsigned:
+            insist_on_signature(bundle, file)
+        return bundle
+
+
+class StoreSource:
+    """Serves the store's active bundle. What is swapped to is installed, and becomes the active
+    one once it has passed its self-test; if it does not pass, it is taken out again.
+
+    Loading raises what `Store` raises, and EngineUnavailableError.
+    """
+
+    def __init__(self, store: Store, engine: EngineChoice) -> None:
+        self.folder = str(store.folder)
+        self._store = store
+        self._engine = engine
+
+    def first(self, report: Report) -> Loaded:
+        report(State.VERIFYING)
+        _, bundle = self._store.active()
+        return _load(bundle, self._engine, report)
+
+    def next(self, file: Path | None, *, force: bool, running: Manifest) -> Load:
+        def install(report: Report) -> Loaded:
+            report(State.VERIFYING)
+            assert file is not None
+            sha256, bundle, added = self._store.install(file, force=force)
+            with self._taken_out_again(sha256, added):
+                return _load(
+                    bundle,
+                    self._engine,
+                    report,
+                    keep=lambda: self._store.activate(sha256, force=force),
+                    guarded=lambda: self._taken_out_again(sha256, added),
+                )
+
+        def go_back(report: Report) -> Loaded:
+            report(State.VERIFYING)
+            sha256, bundle = self._store.previous()
+            return _load(
+                bundle, self._engine, report, keep=lambda: self._store.rollback(expected=sha256)
+            )
+
+        return go_back if file is None else install
+
+    @contextlib.contextmanager
+    def _taken_out_again(self, sha256: str, added: bool) -> Iterator[None]:
+        """Whatever fails inside costs the store its copy, if it is the swap that added it."""
+        try:
+            yield
+        except BaseException:
+            if added:
+                self._store.discard(sha256)
+            raise
+
+
+def _load(
+    bundle: Bundle,
+    engine: EngineChoice,
+    report: Report,
+    *,
+    keep: Callable[[], object] = lambda: None,
+    guarded: Callable[[], contextlib.AbstractContextManager[None]] = contextlib.nullcontext,
+) -> Loaded:
+    """guarded: a context for the self-test and for `keep`, which come later."""
+    from scanside.runtime.engines.choose import open_engine
+    from scanside.runtime.golden import check_engine
+
+    report(State.BUILDING)
+    opened = open_engine(bundle, engine.name, engine.threads)
+    manifest = bundle.manifest
+    card = ModelCard(
+        name=manifest.name,
+        version=manifest.version,
+        identity=bundle.identity,
+        modality=manifest.modality,
+        scale=manifest.scale,
+        signed=bundle.signed,
+        engine=f"{opened.spec.name} {opened.spec.version}",
+    )
+
+    def check() -> None:
+        with guarded():
+            check_engine(opened, bundle)
+
+    def keep_it() -> None:
+        with guarded():
+            keep()
+
+    return Loaded(opened, manifest, card, check, keep_it, bundle.signer)

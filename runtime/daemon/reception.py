@@ -15,6 +15,7 @@ from scanside.runtime.daemon.mailroom import Mailroom
 from scanside.runtime.daemon.schedule import Schedule
 from scanside.runtime.daemon.sessions import Job, Session, has_usable_numbers
 from scanside.runtime.daemon.states import Life, State
+from scanside.runtime.daemon.watch import Watch
 from scanside.runtime.errors import ProtocolError, RefusedFrameError
 from scanside.runtime.frame import Pixels
 from scanside.runtime.wire import ErrorCode, Outcome, Reason
@@ -49,11 +50,11 @@ class Reception:
         self._life = life
         self._credit = credit
         self._silence_s = silence_s
-        self._began = time.monotonic()
         self._sessions: dict[bytes, Session] = {}
         self._deadlines: dict[Job, float] = {}
         self._queued_bytes = 0
-        self._counters = wire.Counters()
+        self.watch = Watch()
+        self._counters = self.watch.tally.counters
 
     # Messages
 
@@ -79,14 +80,14 @@ class Reception:
         if isinstance(message, wire.Hello):
             self._hello(peer, session, message)
         elif isinstance(message, wire.StatusRequest):
-            self._mail.send(peer, self._status())
+            self._mail.send(peer, self.status())
         elif session is None:
             self._error(peer, ErrorCode.NO_SESSION, "say HELLO first")
         elif isinstance(message, wire.Frame):
             self._frame(session, message, pixels)
         elif isinstance(message, wire.Ping):
             self._tell(session, wire.Pong())
-        else:
+        elif isinstance(message, wire.Bye):
             self._end(session, "bye")
 
     def _hello(self, peer: bytes, session: Session | None, hello: wire.Hello) -> None:
@@ -98,7 +99,7 @@ class Reception:
                 return
             if len(self._sessions) >= MAX_SESSIONS:
                 for other in list(self._sessions.values()):
-                    self._tell(other, wire.Pong())  # ends those that died without a BYE
+                    self._tell(other, wire.Ping())  # ends those that died without a BYE
             if len(self._sessions) >= MAX_SESSIONS:
                 self._error(peer, ErrorCode.BUSY, f"{MAX_SESSIONS} sessions are open already")
                 return
@@ -114,15 +115,9 @@ class Reception:
         )
         self._tell(session, welcome)
 
-    def _status(self) -> wire.Status:
-        self._counters.sessions = len(self._sessions)
-        self._counters.queue = self.waiting
-        return wire.Status(
-            state=self._life.state.value,
-            model=self.loaded.card if self.loaded else None,
-            counters=self._counters,
-            uptime_s=time.monotonic() - self._began,
-        )
+    def status(self) -> wire.Status:
+        """Where things stand. Any thread may ask."""
+        return self.watch.status(self._life.state, self.loaded, list(self._sessions.values()))
 
     # Frames
 
@@ -183,10 +178,24 @@ class Reception:
         """The engine is done with a frame. Output for one that was answered is thrown away."""
         if job.answered:
             return
+        self.watch.inferred(job, self.loaded)
         if job.output is None:
-            self._bypass(job, Reason.ENGINE_ERROR)
+            self._bypass(job, job.fault)
         else:
             self._settle(job, Outcome.ENHANCED, None, job.output)
+
+    def take_over(self, loaded: Loaded) -> None:
+        """Another model answers from now on. Frames that wait are held against it as if they came
+        now: what the one before admitted may be none of its business."""
+        self.loaded = loaded
+        waiting = [job for one in self._sessions.values() for job in one.unanswered.values()]
+        for job in waiting:
+            shape = job.frame.rows, job.frame.columns
+            try:
+                admit(loaded.manifest, job.frame.facts, shape, job.frame.dtype)
+            except RefusedFrameError as error:
+                if self._schedule.withdraw(job) and not job.answered:
+                    self._settle(job, Outcome.REFUSED, Reason(error.reason), None, error.message)
 
     def expire(self, now: float) -> None:
         """Bypass every frame whose deadline has come, waiting or in the engine."""
@@ -207,12 +216,21 @@ class Reception:
         self._settle(job, Outcome.BYPASSED, reason, job.part)
 
     def _settle(
-        self, job: Job, outcome: Outcome, reason: Reason | None, pixels: zmq.Frame | Pixels
+        self,
+        job: Job,
+        outcome: Outcome,
+        reason: Reason | None,
+        pixels: zmq.Frame | Pixels | None,
+        text: str = "",
     ) -> None:
         self._forget(job)
         del job.session.unanswered[job.key]
+        timings = job.timings(time.monotonic())
         self._send(
-            job.session, job.frame, outcome, reason, pixels, timings=job.timings(time.monotonic())
+            *(job.session, job.frame, outcome, reason, pixels),
+            card=job.card,
+            timings=timings,
+            text=text,
         )
 
     def _forget(self, job: Job) -> None:
@@ -231,10 +249,12 @@ class Reception:
         reason: Reason | None,
         pixels: zmq.Frame | Pixels | None = None,
         *,
+        card: wire.ModelCard | None = None,
         timings: wire.Timings = wire.NO_TIMINGS,
         text: str = "",
     ) -> None:
-        card = self.loaded.card if self.loaded else None
+        # The model that worked on the frame, which need not be the one that is active now.
+        card = card or (self.loaded.card if self.loaded else None)
         scale = card.scale if card and outcome is Outcome.ENHANCED else 1
         result = wire.Result(
             stream=frame.stream,
@@ -253,7 +273,7 @@ class Reception:
             text=text,
         )
         if self._tell(session, result, pixels):
-            self._counters.count(outcome, reason)
+            self.watch.tally.count(outcome, reason, card, timings)
 
     def _tell(
         self, session: Session, message: wire.FromDaemon, pixels: zmq.Frame | Pixels | None = None
@@ -275,6 +295,7 @@ class Reception:
     def _end(self, session: Session, reason: str) -> None:
         del self._sessions[session.peer]
         self._schedule.drop(session)
+        self.watch.ended(session)
         for job in session.unanswered.values():
             self._forget(job)
         event(
@@ -287,9 +308,12 @@ class Reception:
         session.unanswered.clear()
 
     def sweep(self, now: float) -> None:
-        """End the sessions that have been silent for too long and wait for nothing."""
-        for session in list(self._sessions.values()):
-            if now - session.heard > self._silence_s and not session.unanswered:
+        """Of the sessions that wait for nothing: ask those that are silent, end the too silent."""
+        for session in [one for one in self._sessions.values() if not one.unanswered]:
+            silence = now - session.heard
+            if self._silence_s / 2 < silence <= self._silence_s:
+                self._tell(session, wire.Ping())
+            elif silence > self._silence_s:
                 self._error(session.peer, ErrorCode.NO_SESSION, "closed after a long silence")
                 self._end(session, "silent")
 

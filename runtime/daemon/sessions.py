@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import secrets
 import time
 from dataclasses import dataclass, field
@@ -10,7 +9,8 @@ from dataclasses import dataclass, field
 import zmq
 
 from scanside.runtime.frame import Pixels
-from scanside.runtime.wire import Frame, Mode, Timings
+from scanside.runtime.guard import Change
+from scanside.runtime.wire import DEADLINE_LIMIT_MS, Frame, Mode, ModelCard, Reason, Timings
 
 MAX_STREAMS = 64
 """Streams of one session: each costs the daemon the memory of its last number."""
@@ -22,8 +22,9 @@ class Job:
     """One admitted frame, from its receipt to its one answer. Times are of time.monotonic.
 
     part: the pixels as they were received, ready to be sent back. pixels: (R, C), a view of them.
-    The inference thread writes `started` to `output` (None if the engine failed) and then hands
-    the job back; everything else belongs to the socket thread.
+    An inference thread writes `card` (its model's) to `fault`, and then hands the job back;
+    everything else belongs to the socket thread. output: None when there is none to show, and
+    `fault` says why. change: what the model did, None when the frame held nothing to see.
     """
 
     session: Session
@@ -32,10 +33,13 @@ class Job:
     pixels: Pixels
     received: float
     answered: bool = False
+    card: ModelCard | None = None
     started: float = 0.0
     prepared: float = 0.0
     finished: float = 0.0
     output: Pixels | None = None
+    change: Change | None = None
+    fault: Reason = Reason.ENGINE_ERROR
 
     @property
     def key(self) -> tuple[str, int]:
@@ -88,6 +92,5 @@ class Session:
 def has_usable_numbers(frame: Frame) -> bool:
     """Whether the numbers that admission does not look at can be computed with."""
     padding = frame.facts.padding or (0, 0)
-    return math.isfinite(frame.deadline_ms or 0.0) and all(
-        abs(value) < LARGEST_PADDING for value in padding
-    )
+    in_time = frame.deadline_ms is None or 0 < frame.deadline_ms <= DEADLINE_LIMIT_MS
+    return in_time and all(abs(value) < LARGEST_PADDING for value in padding)

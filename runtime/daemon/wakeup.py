@@ -38,13 +38,16 @@ class Wakeup:
         self._outer.close()
 
     @contextlib.contextmanager
-    def on_signals(self, stop: Callable[[], None]) -> Iterator[None]:
-        """While open, SIGTERM and SIGINT ring and then call `stop`. Main thread only.
+    def on_signals(
+        self, stop: Callable[[], None], reload: Callable[[], None] = lambda: None
+    ) -> Iterator[None]:
+        """While open, SIGTERM and SIGINT ring and call `stop`, SIGHUP `reload`. Main thread only.
 
         The C-level handler may run on any thread, where it would not interrupt the poll: hence
         the wake-up descriptor, which is written to wherever it runs.
         """
         before = {number: signal.signal(number, lambda *_: stop()) for number in _STOPPING}
+        before[signal.SIGHUP] = signal.signal(signal.SIGHUP, lambda *_: reload())
         descriptor = signal.set_wakeup_fd(self._outer.fileno(), warn_on_full_buffer=False)
         try:
             yield

@@ -36,8 +36,8 @@ class Engine(Protocol):
         pixels: (N, R, C) pixel words; facts: one per frame. The caller has admitted the frames
         (`scanside.runtime.admission`). Returns (N, R * scale, C * scale) of the same dtype: an
         array that the engine never touches again, since it may be sent without a copy; the input
-        is not written to. Raises EngineError when the network fails or yields a non-finite
-        value: the caller then passes the original on.
+        is not written to. Raises EngineError when the network fails, NonFiniteError when it
+        yields a value that is not finite: the caller then passes the original on.
         """
         ...
 

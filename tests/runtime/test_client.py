@@ -345,6 +345,25 @@ def test_an_idle_client_asks_whether_its_daemon_is_still_there() -> None:
     assert said[:4] == ["HELLO", "FRAME", "PING", "FRAME"]
 
 
+def test_a_ping_as_old_as_the_silence_does_not_vouch_for_the_daemon() -> None:
+    said: list[str] = []
+
+    def answer(message: dict[str, Any], parts: list[bytes]) -> list[Answer]:
+        said.append(message["type"])
+        if said == ["HELLO"]:
+            return [[WELCOME | {"silence_s": 0.02}]]
+        if message["type"] == "STATUS":
+            return [[{"type": "PING"}]]
+        return [[{"type": "BYE"}]] if message["type"] == "HELLO" else []  # it hangs
+
+    with pretender(answer) as url, Client(url, timeout=0.3) as client:
+        assert client._link is not None
+        client._link.send(wire.StatusRequest())  # brings a PING, which nobody reads
+        time.sleep(0.05)
+        assert client.enhance(frame(0), FACTS).outcome == "unanswered"
+    assert "FRAME" not in said
+
+
 BAD_RESULTS: dict[str, dict[str, Any]] = {
     "another frame's": {"seq": 77},
     "rows": {"rows": 15},

@@ -13,7 +13,7 @@ from attacks.frames import crafted, mutated
 from daemons import Peer, serving
 from scanside.runtime import wire
 
-WORDS = {"WELCOME", "RESULT", "STATUS", "PONG", "ERROR"}
+WORDS = {"WELCOME", "RESULT", "STATUS", "PING", "PONG", "ERROR"}
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +33,7 @@ def honest(url: str, caplog: pytest.LogCaptureFixture) -> Iterator[Peer]:
 
 def serves(peer: Peer, seq: int) -> None:
     pixels = peer.send(seq)
-    while (result := peer.hear())["type"] == "PONG":
+    while (result := peer.hear())["type"] == "PING":
         pass  # comes unasked when the daemon looks for sessions of the dead
     assert (result["outcome"], result["seq"]) == ("enhanced", seq), result
     assert result["pixels"] == (pixels + np.uint16(1)).tobytes()

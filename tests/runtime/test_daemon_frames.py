@@ -57,7 +57,7 @@ def test_a_model_that_magnifies_says_so_and_its_bypass_does_not() -> None:
         result = peer.hear()
         assert (result["rows"], result["columns"], result["scale"]) == (32, 48, 2)
         assert result["pixels"] == pixels.repeat(2, 0).repeat(2, 1).tobytes()
-        pixels = peer.send(1, deadline_ms=-1.0)
+        pixels = peer.send(1, deadline_ms=1e-6)
         result = peer.hear()
         assert outcome(result) == ("bypassed", "late")
         assert is_original(result, pixels)
@@ -78,6 +78,9 @@ def test_a_model_that_magnifies_says_so_and_its_bypass_does_not() -> None:
         ({"slope": math.nan}, "malformed"),
         ({"photometric": "RGB"}, "malformed"),
         ({"deadline_ms": math.nan}, "malformed"),
+        ({"deadline_ms": 0}, "malformed"),
+        ({"deadline_ms": -1.0}, "malformed"),
+        ({"deadline_ms": 60_000.1}, "malformed"),
         ({"padding": [-(2**40), 0]}, "malformed"),
         ({"modality": "MR"}, "wrong modality"),
         ({"rows": 24, "columns": 16}, "too large"),

@@ -41,6 +41,7 @@ def test_status_needs_no_session(url: str) -> None:
         assert status["uptime_s"] > 0
         assert set(status["counters"]) == {
             "enhanced", "bypassed", "refused", "sessions", "closed_peers", "errors", "queue",
+            "streams",
         }  # fmt: skip
 
 
@@ -68,7 +69,7 @@ def test_more_sessions_than_the_limit_are_turned_away(monkeypatch: pytest.Monkey
     monkeypatch.setattr(reception, "MAX_SESSIONS", 1)
     with serving() as url, Peer(url) as peer, Peer(url, hello=False) as other:
         assert other.ask({"type": "HELLO", "versions": [1]})["code"] == "busy"
-        assert peer.hear()["type"] == "PONG"  # asked for, to see whether it lives
+        assert peer.hear()["type"] == "PING"  # to see whether it lives
         peer.say({"type": "BYE"})
         while peer.status()["counters"]["sessions"]:
             pass
@@ -84,7 +85,7 @@ def test_sessions_of_the_dead_do_not_count(monkeypatch: pytest.MonkeyPatch) -> N
             living.status()
         with Peer(url) as peer:
             assert peer.welcome["session"]
-            assert living.hear()["type"] == "PONG"
+            assert living.hear()["type"] == "PING"
             counters = living.status()["counters"]
             assert (counters["sessions"], counters["closed_peers"]) == (2, 1)
 
@@ -125,6 +126,9 @@ def test_a_silent_session_is_closed_and_told_so_and_one_that_waits_is_not() -> N
         waiting.send(0)
         gate.wait_entered()
         told = peer.hear()
+        assert told["type"] == "PING"
+        while told["type"] == "PING":
+            told = peer.hear()
         assert (told["type"], told["code"]) == ("ERROR", "no session")
         time.sleep(0.15)
         gate.open.release()
@@ -137,6 +141,19 @@ def test_a_peer_that_keeps_pinging_is_not_silent() -> None:
         while time.monotonic() < until:
             assert peer.ask({"type": "PING"})["type"] == "PONG"
             time.sleep(0.01)
+
+
+def test_a_peer_that_answers_each_ping_keeps_its_session() -> None:
+    with serving(silence_s=0.4) as url, Peer(url) as peer:
+        until = time.monotonic() + 1.2
+        while (left := until - time.monotonic()) > 0:
+            if peer.socket.poll(int(left * 1000)):
+                assert peer.hear()["type"] == "PING"
+                peer.say({"type": "PONG"})
+        peer.send(0)
+        while (answer := peer.hear())["type"] == "PING":
+            pass
+        assert answer["outcome"] == "enhanced"
 
 
 def test_clients_take_turns() -> None:
@@ -217,7 +234,7 @@ def test_nothing_is_kept_of_a_frame_that_was_answered() -> None:
 
     with serving(AddOne(note)) as url, Peer(url) as peer:
         for seq in range(3):
-            peer.send(seq, deadline_ms=1e6)
+            peer.send(seq, deadline_ms=60_000)
             assert peer.hear()["outcome"] == "enhanced"
         assert peer.hears_nothing()
         # The engine's thread may still hold the last one that it worked on.

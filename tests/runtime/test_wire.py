@@ -19,6 +19,7 @@ MESSAGES = [
     wire.Frame(stream="s", seq=3, rows=2, columns=2, dtype="int16", facts=FACTS, deadline_ms=5.0),
     wire.StatusRequest(),
     wire.Ping(),
+    wire.Pong(),
     wire.Bye(),
 ]
 ANSWERS = [
@@ -37,6 +38,7 @@ ANSWERS = [
         signed=True,
     ),
     wire.Status(state="READY", model=None, counters=wire.Counters(enhanced=2), uptime_s=1.0),
+    wire.Ping(),
     wire.Pong(),
     wire.Bye(),
     wire.Error(code=wire.ErrorCode.UNREADABLE, text="no"),

@@ -1,0 +1,100 @@
+"""`scanside status`: what a daemon says of itself, once or again and again."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
+    from scanside.runtime.wire import Status
+
+SECONDS = click.FloatRange(min=0, min_open=True)
+
+
+@click.command()
+@click.argument("url", metavar="URL")
+@click.option("--watch", is_flag=True, help="Ask again every --interval seconds, until Ctrl-C.")
+@click.option("--json", "as_json", is_flag=True, help="One line of JSON per answer, for programs.")
+@click.option(
+    "--interval",
+    type=SECONDS,
+    default=1.0,
+    show_default=True,
+    help="Seconds between questions.",
+)
+@click.option(
+    "--timeout", type=SECONDS, default=5.0, show_default=True, help="Seconds to wait for an answer."
+)
+def status(url: str, watch: bool, as_json: bool, interval: float, timeout: float) -> None:
+    """Show the state, model, speed and counters of the daemon at URL.
+
+    It needs no session: a daemon whose sessions are all taken answers too.
+
+    \b
+    Example:
+      scanside status tcp://127.0.0.1:5555
+      scanside status tcp://127.0.0.1:5555 --watch
+      scanside status tcp://127.0.0.1:5555 --json | jq .counters.bypassed
+    """
+    from scanside.runtime.inquiry import ask_status
+
+    if watch:
+        _watch(url, interval, timeout, as_json)
+    elif as_json:
+        click.echo(_line(ask_status(url, timeout)))
+    else:
+        _console().print(_table(ask_status(url, timeout)))
+
+
+def _console() -> Console:
+    from rich.console import Console
+
+    return Console()
+
+
+def _line(answer: Status) -> str:
+    import json
+
+    import msgspec
+
+    # Sorted and in ASCII: nothing in it can command a terminal.
+    return json.dumps(msgspec.to_builtins(answer), sort_keys=True)
+
+
+def _watch(url: str, interval: float, timeout: float, as_json: bool) -> None:
+    """Until interrupted. A daemon that does not answer is shown as such, and asked again."""
+    from contextlib import nullcontext, suppress
+
+    from rich.live import Live
+    from rich.text import Text
+
+    from scanside.runtime.errors import ServerUnreachableError
+    from scanside.runtime.inquiry import ask_status
+
+    live = Live(console=_console(), auto_refresh=False)
+    with suppress(KeyboardInterrupt), nullcontext() if as_json else live:
+        while True:
+            try:
+                answer = ask_status(url, timeout)
+            except ServerUnreachableError as error:
+                if as_json:
+                    click.echo(f"error: {error.message}", err=True)
+                else:
+                    live.update(Text(f"{error.message}; asking again", style="red"), refresh=True)
+            else:
+                if as_json:
+                    click.echo(_line(answer))
+                else:
+                    live.update(_table(answer), refresh=True)
+            time.sleep(interval)
+
+
+def _table(answer: Status) -> Table:
+    from scanside.runtime.status_table import status_table
+
+    return status_table(answer)
