@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -286,3 +287,9 @@ def result_for(message: dict[str, Any], **changes: Any) -> dict[str, Any]:
     same = {name: message[name] for name in ("stream", "seq", "rows", "columns", "dtype")}
     rest = {"outcome": "enhanced", "reason": None, "scale": 1, "model": "", "engine": ""}
     return {"type": "RESULT", "signed": False, **same, **rest, **changes}
+
+
+def heed_interrupts() -> None:
+    """For a program that Ctrl-C is to end, though the tests run in the background, where a shell
+    has it ignored."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import json
 import shutil
-import signal
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from daemons import heed_interrupts
 
 FAKE_TENSORRT = Path(__file__).parent / "compile" / "plan" / "fake_tensorrt.py"
 LIBCUDA = """
@@ -122,5 +123,5 @@ def started_afresh(command: list[str]) -> subprocess.Popen[bytes]:
     return subprocess.Popen(
         command,
         stderr=subprocess.PIPE,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        preexec_fn=heed_interrupts,
     )

@@ -13,7 +13,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-from daemons import SOON_S, AddOne, Answer, Peer, Residual, pretender, serving
+from daemons import (
+    SOON_S,
+    AddOne,
+    Answer,
+    Peer,
+    Residual,
+    heed_interrupts,
+    pretender,
+    serving,
+)
 from scanside.runtime import wire
 from scanside.runtime.cli import main
 from scanside.runtime.daemon import reception
@@ -131,7 +140,9 @@ def test_watch_goes_on_until_it_is_interrupted(options: list[str]) -> None:
     with pretender(answer) as url:
         command = [*PROGRAM, "status", url, "--watch", "--interval", "0.05", *options]
         pipe = subprocess.PIPE
-        process = subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True)
+        process = subprocess.Popen(
+            command, stdout=pipe, stderr=pipe, text=True, preexec_fn=heed_interrupts
+        )
         for _ in range(3):
             assert asked.acquire(timeout=SOON_S)
         process.send_signal(signal.SIGINT)
@@ -144,7 +155,9 @@ def test_watch_asks_again_where_nobody_answers(tmp_path: Path) -> None:
     command = [*PROGRAM, "status", f"ipc://{tmp_path}/s", "--watch", "--json"]
     command += ["--interval", "0.05", "--timeout", "0.1"]
     pipe = subprocess.PIPE
-    with subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True) as process:
+    with subprocess.Popen(
+        command, stdout=pipe, stderr=pipe, text=True, preexec_fn=heed_interrupts
+    ) as process:
         assert process.stderr is not None
         assert process.stdout is not None
         assert "no daemon answers" in process.stderr.readline()
