@@ -2,11 +2,39 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 import click
 
 from scanside.benchmarks.training.cli import pruning, sensitivity, training
+
+Verb = TypeVar("Verb", bound=Callable[..., None])
+
+
+def _judged_on(verb: Verb) -> Verb:
+    """The options that say which images a model is judged on, and how they are degraded."""
+    for option in (
+        click.option(
+            "--images", type=click.IntRange(min=0), default=0, help="At most so many [all]."
+        ),
+        click.option(
+            "--data",
+            type=click.Path(path_type=Path),
+            multiple=True,
+            help="Clean images to judge on [the held-out real series in SCANSIDE_DATA].",
+        ),
+        click.option(
+            "--level",
+            "levels",
+            type=float,
+            multiple=True,
+            help="Of the degradation, in its unit; may be repeated [the recipe's held-out levels].",
+        ),
+    ):
+        verb = option(verb)
+    return verb
 
 
 @click.group()
@@ -62,20 +90,7 @@ def latency(bundle: Path, run: Path | None, side: int, threads: int | None, roun
 @bench.command()
 @click.argument("run", type=click.Path(path_type=Path))
 @click.option("--bundle", type=click.Path(path_type=Path), help="Takes its INT8 as it is served.")
-@click.option(
-    "--level",
-    "levels",
-    type=float,
-    multiple=True,
-    help="Of the degradation, in its own unit; may be repeated [the recipe's held-out levels].",
-)
-@click.option(
-    "--data",
-    type=click.Path(path_type=Path),
-    multiple=True,
-    help="Clean images to judge on [the held-out real series in SCANSIDE_DATA].",
-)
-@click.option("--images", type=click.IntRange(min=0), default=0, help="At most so many [all].")
+@_judged_on
 @click.option(
     "--draws", type=click.IntRange(min=0), default=50, show_default=True, help="For the discs; CT."
 )
@@ -114,20 +129,7 @@ def quality(
     required=True,
     help="The run it was compiled from: its float control.",
 )
-@click.option(
-    "--level",
-    "levels",
-    type=float,
-    multiple=True,
-    help="Of the degradation, in its own unit; may be repeated [the recipe's held-out levels].",
-)
-@click.option(
-    "--data",
-    type=click.Path(path_type=Path),
-    multiple=True,
-    help="Clean images to judge on [the held-out real series in SCANSIDE_DATA].",
-)
-@click.option("--images", type=click.IntRange(min=0), default=0, help="At most so many [all].")
+@_judged_on
 @click.option("--out", type=click.Path(path_type=Path), help="JSON as well.")
 def drift(
     bundle: Path,
