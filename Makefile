@@ -12,7 +12,7 @@ SHELL := /bin/bash
 help:  ## print these verbs
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
-demo: $(INSTALLED)  ## train, compile, serve, stream, and write runs/demo/report.html (8 minutes on 4 cores)
+demo: $(INSTALLED)  ## train, compile, serve, stream, and write runs/demo/report.html (10 minutes on 4 cores)
 	$(BIN)/scanside demo --out runs/demo
 
 test: $(INSTALLED)  ## run the tests (real DICOM from SCANSIDE_DATA where it is there)
