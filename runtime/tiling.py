@@ -8,6 +8,7 @@ see. So tiled equals untiled.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -21,6 +22,38 @@ Network = Callable[[Float], Float]
 # Smaller frames are padded up to this: a pooled 1 x 1 is an edge case of every library's kernels,
 # and each tiny shape would be compiled on its own.
 MINIMUM_SIDE = 32
+
+
+class Tile(NamedTuple):
+    """A piece of a padded frame, in its pixels: what goes in (top to bottom, left to right), and
+    what is kept of it (first to last)."""
+
+    top: int
+    bottom: int
+    left: int
+    right: int
+    first_row: int
+    last_row: int
+    first_column: int
+    last_column: int
+
+
+def tiles_of(
+    shape: tuple[int, int], *, tile: int, multiple_of: int, receptive_field: int
+) -> list[Tile]:
+    """The tiles of a padded frame of `shape`, all of one shape; see `run_tiled` for the rest."""
+    overlap = _round_up(receptive_field, multiple_of)
+    side = max(_round_up(tile, multiple_of), 2 * overlap + multiple_of)
+    return [
+        Tile(top, bottom, left, right, first_row, last_row, first_column, last_column)
+        for top, bottom, first_row, last_row in _spans(shape[0], side, overlap)
+        for left, right, first_column, last_column in _spans(shape[1], side, overlap)
+    ]
+
+
+def padded_side(length: int, multiple_of: int) -> int:
+    """What `pad` makes of a side."""
+    return _round_up(max(length, MINIMUM_SIDE), multiple_of)
 
 
 def run_tiled(
@@ -40,22 +73,23 @@ def run_tiled(
     """
     rows, columns = image.shape
     padded = pad(image, multiple_of)
-    overlap = _round_up(receptive_field, multiple_of)
-    side = max(_round_up(tile, multiple_of), 2 * overlap + multiple_of)
-    row_spans = _spans(padded.shape[0], side, overlap)
-    column_spans = _spans(padded.shape[1], side, overlap)
-    if len(row_spans) == len(column_spans) == 1:
+    tiles = tiles_of(
+        (padded.shape[0], padded.shape[1]),
+        tile=tile,
+        multiple_of=multiple_of,
+        receptive_field=receptive_field,
+    )
+    if len(tiles) == 1:
         return _one(network, padded, scale)[: rows * scale, : columns * scale]
     out = np.empty((padded.shape[0] * scale, padded.shape[1] * scale), dtype=np.float32)
-    for top, bottom, first_row, last_row in row_spans:
-        for left, right, first_column, last_column in column_spans:
-            piece = _one(network, padded[top:bottom, left:right], scale)
-            out[
-                first_row * scale : last_row * scale, first_column * scale : last_column * scale
-            ] = piece[
+    for top, bottom, left, right, first_row, last_row, first_column, last_column in tiles:
+        piece = _one(network, padded[top:bottom, left:right], scale)
+        out[first_row * scale : last_row * scale, first_column * scale : last_column * scale] = (
+            piece[
                 (first_row - top) * scale : (last_row - top) * scale,
                 (first_column - left) * scale : (last_column - left) * scale,
             ]
+        )
     return out[: rows * scale, : columns * scale]
 
 
@@ -63,7 +97,7 @@ def pad(image: Float, multiple_of: int) -> Float:
     """(R, C) padded at the bottom and right to the next multiple, and to MINIMUM_SIDE at least:
     by reflection, or by the edge along a side that is too short to reflect."""
     for axis, length in enumerate(image.shape):
-        missing = _round_up(max(length, MINIMUM_SIDE), multiple_of) - length
+        missing = padded_side(length, multiple_of) - length
         if missing:
             widths = [(0, 0), (0, 0)]
             widths[axis] = (0, missing)

@@ -26,4 +26,4 @@ def engine_options(command: _Command) -> _Command:
     return engine(threads(command))
 
 
-NAMES = ("auto", "openvino", "onnxruntime")
+NAMES = ("auto", "tensorrt", "openvino", "onnxruntime")

@@ -14,7 +14,7 @@ import os
 import statistics
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -25,12 +25,17 @@ from scanside.runtime.bundle import CPU_MODEL, GOLDEN, Bundle
 from scanside.runtime.cache import cache_folder
 from scanside.runtime.engines import Engine, EngineSpec, onnxruntime, openvino
 from scanside.runtime.engines.cpu import CpuEngine, device_name, usable_threads
+from scanside.runtime.engines.tensorrt.libraries import version as tensorrt_version
+from scanside.runtime.engines.tensorrt.lookup import plan_names
+from scanside.runtime.engines.tensorrt.opening import open_planned
 from scanside.runtime.errors import EngineError, EngineUnavailableError
 from scanside.runtime.golden import check_engine, decode_golden
 from scanside.runtime.manifest import Manifest
+from scanside.runtime.planner import plans_folder
 from scanside.runtime.tiling import Network
 
 AUTO = "auto"
+TENSORRT = "tensorrt"
 FASTER = 1.15
 _ROUNDS = 5
 _TIMED_SIDE = 512
@@ -47,13 +52,13 @@ _LIBRARIES: Mapping[str, _Library] = {
     "openvino": _Library(openvino.version, openvino.load_network),
     "onnxruntime": _Library(onnxruntime.version, onnxruntime.load_network),
 }
-"""In the order in which `auto` prefers them."""
+"""On the CPU, in the order in which `auto` prefers them; TensorRT comes before them."""
 
-ENGINE_NAMES = (AUTO, *_LIBRARIES)
+ENGINE_NAMES = (AUTO, TENSORRT, *_LIBRARIES)
 
 
 def available_engines() -> dict[str, str]:
-    """Name -> version of the engines that can be opened here, in the order of preference."""
+    """Name -> version of the engines that run an ONNX file here, in the order of preference."""
     found = {}
     for name, library in _LIBRARIES.items():
         with contextlib.suppress(EngineUnavailableError):
@@ -61,40 +66,59 @@ def available_engines() -> dict[str, str]:
     return found
 
 
-def open_engine(bundle: Bundle, name: str = AUTO, threads: int | None = None) -> Engine:
+def open_engine(
+    bundle: Bundle,
+    name: str = AUTO,
+    threads: int | None = None,
+    plans: Sequence[Path] | None = None,
+) -> Engine:
     """Open an engine for a bundle.
 
-    name: one of `ENGINE_NAMES`. threads: by default as many as this process has cores.
+    name: one of `ENGINE_NAMES`. threads: by default as many as this process has cores. plans: the
+    folders that TensorRT's plans are looked for in, beside the bundle [the user's cache].
     Raises EngineUnavailableError when the named engine is unknown, not installed or cannot load
     the model, or for `auto` when none can; for `auto` GoldenMismatchError when all that load fail
     the golden frames. A named engine is not tested here: `scanside.runtime.golden.check_engine`.
     """
     threads = threads or usable_threads()
+    folders = (plans_folder(),) if plans is None else tuple(plans)
     if name != AUTO:
-        return _open(bundle, name, threads)
-    versions = available_engines()
+        return _open(bundle, name, threads, folders)
+    versions = _versions()
     if not versions:
         raise EngineUnavailableError(
             "no engine is installed", next_step="pip install 'scanside[cpu]'"
         )
-    record = _record(bundle, threads, versions)
+    # With another plan, TensorRT may win where it could not be opened before.
+    there = plan_names(bundle, folders) if TENSORRT in versions else []
+    record = _record(bundle, threads, versions, there)
     kept = _recall(record)
     if kept in versions:
         with contextlib.suppress(EngineError):
-            return _open_tested(bundle, kept, threads)
-    engine = _choose(bundle, threads, list(versions))
+            return _open_tested(bundle, kept, threads, folders)
+    engine = _choose(bundle, threads, list(versions), folders)
     settled = _keep(record, engine.spec.name)
     if settled == engine.spec.name or settled not in versions:
         return engine
     # Another process measured at the same time and was first: agree with it.
     with contextlib.suppress(EngineError):
-        agreed = _open_tested(bundle, settled, threads)
+        agreed = _open_tested(bundle, settled, threads, folders)
         engine.close()
         return agreed
     return engine
 
 
-def _open(bundle: Bundle, name: str, threads: int) -> Engine:
+def _versions() -> dict[str, str]:
+    """Name -> version of what is installed. Whether TensorRT has plan and GPU, opening tells."""
+    found = {}
+    with contextlib.suppress(EngineUnavailableError):
+        found[TENSORRT] = tensorrt_version()
+    return {**found, **available_engines()}
+
+
+def _open(bundle: Bundle, name: str, threads: int, plans: Sequence[Path]) -> Engine:
+    if name == TENSORRT:
+        return open_planned(bundle, plans)
     return cpu_engine(bundle.manifest, bundle.member(CPU_MODEL), name, threads)
 
 
@@ -120,28 +144,33 @@ def load_network(model: bytes, name: str, threads: int) -> Network:
     library = _LIBRARIES.get(name)
     if library is None:
         raise EngineUnavailableError(
-            f"there is no engine {name}", next_step=f"choose one of {', '.join(ENGINE_NAMES)}"
+            f"{name} runs plans, not ONNX files"
+            if name == TENSORRT
+            else f"there is no engine {name}",
+            next_step=f"choose one of {', '.join(ENGINE_NAMES)}",
         )
     return library.load_network(model, threads)
 
 
-def _open_tested(bundle: Bundle, name: str, threads: int) -> Engine:
-    engine = _open(bundle, name, threads)
+def _open_tested(bundle: Bundle, name: str, threads: int, plans: Sequence[Path]) -> Engine:
+    engine: Engine | None = None
     try:
+        engine = _open(bundle, name, threads, plans)
         check_engine(engine, bundle)
     except EngineError as error:
-        engine.close()
+        if engine is not None:
+            engine.close()
         _log.warning("engine %s is out: %s", name, error.message)
         raise
     return engine
 
 
-def _choose(bundle: Bundle, threads: int, names: list[str]) -> Engine:
+def _choose(bundle: Bundle, threads: int, names: list[str], plans: Sequence[Path]) -> Engine:
     passed: list[Engine] = []
     failure: EngineError | None = None
     for name in names:
         try:
-            passed.append(_open_tested(bundle, name, threads))
+            passed.append(_open_tested(bundle, name, threads, plans))
         except EngineError as error:
             failure = failure or error
     if not passed:
@@ -182,9 +211,12 @@ class _Choice(msgspec.Struct):
     engine: str
 
 
-def _record(bundle: Bundle, threads: int, versions: Mapping[str, str]) -> Path:
-    """The file that keeps the choice for this model, device, threads and engine versions."""
-    key = msgspec.json.encode([bundle.identity, device_name(), threads, list(versions.items())])
+def _record(
+    bundle: Bundle, threads: int, versions: Mapping[str, str], plans: Sequence[str]
+) -> Path:
+    """The file that keeps the choice for this model, device, threads, engine versions and plans."""
+    facts = [bundle.identity, device_name(), threads, list(versions.items()), list(plans)]
+    key = msgspec.json.encode(facts)
     return cache_folder() / "engines" / f"{hashlib.sha256(key).hexdigest()}.json"
 
 

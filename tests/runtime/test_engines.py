@@ -221,7 +221,9 @@ def test_a_bundles_engine_says_what_it_is_and_does_what_it_says(
 
 def test_an_unknown_engine_is_refused_by_name(tmp_path: Path) -> None:
     bundle = Bundle.open(write_test_bundle(tmp_path / "b.scanside"))
-    with pytest.raises(EngineUnavailableError, match="choose one of auto, openvino, onnxruntime"):
+    with pytest.raises(
+        EngineUnavailableError, match="choose one of auto, tensorrt, openvino, onnxruntime"
+    ):
         open_engine(bundle, "abacus")
 
 
