@@ -26,20 +26,13 @@ import numpy as np
 import zmq
 
 from scanside.runtime import wire
-from scanside.runtime.connection import Connection
-from scanside.runtime.errors import (
-    ProtocolError,
-    RequestTimeoutError,
-    ServerUnreachableError,
-    TransportError,
-)
+from scanside.runtime.connection import Connection, Letter
+from scanside.runtime.errors import ProtocolError, RequestTimeoutError, TransportError
 from scanside.runtime.frame import FrameFacts, Pixels
-from scanside.runtime.results import Pending, Result, check_frame, pixels_of
+from scanside.runtime.line import Line
+from scanside.runtime.memory.share import transports
+from scanside.runtime.results import Pending, Result, check_frame
 from scanside.runtime.wire import Mode, ModelCard, Outcome, Reason
-
-RECONNECT_S = 0.25
-"""How long the first frame after a lost session waits for a new one; the next ones do not wait."""
-PONG_S = 1.0
 
 
 class Client:
@@ -47,6 +40,8 @@ class Client:
 
     url: tcp://HOST:PORT or ipc://PATH. timeout: seconds that the daemon may take to answer HELLO
     or STATUS, and seconds without any RESULT after which frames that wait are `unanswered`.
+    shared_memory: whether pixels stay in memory that both share, where the daemon runs on the same
+    machine and gives some; else, and for frames beyond it, they travel as messages.
 
     One thread, one Client: ZeroMQ sockets must not be shared. Every method raises TransportError
     in a thread (or a forked process) other than the one that made the Client.
@@ -55,7 +50,7 @@ class Client:
     speaks something else, TransportError when `url` is no address.
     """
 
-    def __init__(self, url: str, *, timeout: float = 10.0) -> None:
+    def __init__(self, url: str, *, timeout: float = 10.0, shared_memory: bool = True) -> None:
         self._owner = (os.getpid(), threading.get_ident())
         self._url = url
         self._timeout = timeout
@@ -64,11 +59,11 @@ class Client:
         self._last_result = 0.0
         self._card: ModelCard | None = None
         self._statuses: deque[wire.Status] = deque()
-        self._link: Connection | None = None
-        self._why_lost = ""
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+        self._transports = transports(url, shared=shared_memory)
+        self._line = Line(url, timeout, self._connect, self._take, self._lost)
         try:
-            self._require_session()
+            self._required()
         except BaseException:
             self.close()
             raise
@@ -77,14 +72,35 @@ class Client:
     def model(self) -> ModelCard | None:
         """The model that answers, None while the daemon has none ready."""
         if self._card is None:
-            self._card = self.status().model
+            self._card = (self._line.welcome and self._line.welcome.model) or self.status().model
         return self._card
 
     @property
     def credit(self) -> int:
         """How many frames may be on their way at once."""
-        welcome = self._link.welcome if self._link else None
-        return welcome.credit if welcome else 1
+        return self._line.welcome.credit if self._line.welcome else 1
+
+    @property
+    def transport(self) -> str:
+        """How pixels travel: "shm" where some are shared with the daemon, else "inline"."""
+        session = self._line.session
+        return wire.SHARED if session and session.share.pool else wire.INLINE
+
+    def buffer(self, rows: int, columns: int, dtype: str) -> Pixels:
+        """(R, C) array to write a frame to that is then given to `enhance` or `stream`: in shared
+        memory where possible, and then it needs no copy. Its content belongs to the daemon from
+        then on, and may be the result's: ask for another one for the next frame.
+        """
+        self._check_owner()
+        kind = np.dtype(dtype).newbyteorder("=")
+        size = rows * columns * kind.itemsize
+        session = self._line.fresh(waiting=bool(self._inflight))
+        if session is not None:
+            self._line.share(size, waiting=bool(self._inflight))
+            shared = session.share.buffer((rows, columns), kind)
+            if shared is not None:
+                return shared
+        return np.empty((rows, columns), kind)
 
     def enhance(
         self,
@@ -118,13 +134,14 @@ class Client:
         """Yield exactly one result per frame, in order, with up to `window` frames on their way.
 
         frames: as for `enhance`; each array is copied when it is taken, so that a capture buffer
-        may be used again at once. window: by default, and at most, the daemon's credit. mode: on
-        a `latest` stream a newer frame supersedes one that still waits.
+        may be used again at once, unless it is one of `buffer`'s. window: by default, and at most,
+        the daemon's credit. mode: on a `latest` stream a newer frame supersedes one that still
+        waits.
         """
         on_their_way: deque[Pending] = deque()
         for pixels, facts in frames:
             on_their_way.append(
-                self._submit(np.array(pixels), facts, stream, deadline_ms, mode, None)
+                self._submit(pixels, facts, stream, deadline_ms, mode, None, lent=True)
             )
             self._pump(0)
             while _unanswered(on_their_way) >= min(window or self.credit, self.credit):
@@ -139,26 +156,22 @@ class Client:
 
         Raises RequestTimeoutError, or ServerUnreachableError when there is no daemon (any more).
         """
-        link = self._require_session()
+        session = self._required()
         self._statuses.clear()
-        link.send(wire.StatusRequest())
-        until = time.monotonic() + self._timeout
-        while not self._statuses:
-            left = until - time.monotonic()
-            if left <= 0:
-                raise RequestTimeoutError(
-                    f"{self._url} gave no status within {self._timeout:g} s",
-                    next_step="the daemon hangs: look at its log, restart it",
-                )
-            self._pump(left)
-            if self._link is not link:
-                raise self._unreachable()
+        session.send(wire.StatusRequest())
+        if not self._line.pump_until(lambda: bool(self._statuses), self._timeout):
+            raise RequestTimeoutError(
+                f"{self._url} gave no status within {self._timeout:g} s",
+                next_step="the daemon hangs: look at its log, restart it",
+            )
+        if not self._statuses:
+            raise self._line.unreachable()
         return self._statuses.popleft()
 
     def close(self) -> None:
         """End the session. Frames that wait are `unanswered`."""
         self._check_owner()
-        self._lose("the client was closed", bye=True)
+        self._line.lose("the client was closed", bye=True)
         self._context.term()
 
     def __enter__(self) -> Client:
@@ -182,7 +195,10 @@ class Client:
         deadline_ms: float | None,
         mode: Mode,
         capture_time: float | None,
+        *,
+        lent: bool = False,
     ) -> Pending:
+        """lent: whether the caller may write to `pixels` again as soon as this returns."""
         self._check_owner()
         check_frame(pixels, stream)
         seq = self._next_seq.get(stream, 0)
@@ -194,25 +210,31 @@ class Client:
             return pending
         while len(self._inflight) >= self.credit:
             self._take_next(next(iter(self._inflight.values())))
-        link = self._fresh_session()
-        if link is None:
-            pending.give_up(self._why_lost)
+        session = self._line.fresh(waiting=bool(self._inflight))
+        if session is not None:
+            self._line.share(pixels.nbytes, waiting=bool(self._inflight))
+        if session is None or self._line.session is not session:
+            pending.give_up(self._line.why_lost)
             return pending
-        rows, columns = pixels.shape
+        shape, dtype = (pixels.shape[0], pixels.shape[1]), pixels.dtype.newbyteorder("<")
+        lease = pending.lease = session.share.place(pixels)
+        if lent:
+            pending.pixels = lease.frame(shape, dtype) if lease else np.array(pixels)
         self._inflight[stream, seq] = pending
         pending.sent = time.monotonic()
         frame = wire.Frame(
             stream=stream,
             seq=seq,
-            rows=rows,
-            columns=columns,
+            rows=shape[0],
+            columns=shape[1],
             dtype=pixels.dtype.name,
             facts=facts,
             mode=mode,
             deadline_ms=deadline_ms,
             capture_time=capture_time,
+            slot=lease.number if lease else None,
         )
-        link.send(frame, pixels)
+        session.send(frame, None if lease else pending.pixels)
         return pending
 
     def _wait(self, pending: Pending) -> Result:
@@ -224,7 +246,7 @@ class Client:
         """Wait for the next message while `oldest` waits for its result, but not for ever."""
         left = max(oldest.sent, self._last_result) + self._timeout - time.monotonic()
         if left <= 0:
-            self._lose(f"no result within {self._timeout:g} s")
+            self._line.lose(f"no result within {self._timeout:g} s")
         else:
             self._pump(left)
 
@@ -232,107 +254,37 @@ class Client:
         pending = self._inflight.get((answer.stream, answer.seq))
         if pending is None:
             raise ProtocolError("a result came for a frame that waits for none")
-        pixels = pixels_of(answer, part, pending.pixels)
+        now = time.monotonic()
+        pending.resolve(answer, part, now)
         del self._inflight[answer.stream, answer.seq]
-        self._last_result = time.monotonic()
-        pending.result = Result(
-            stream=answer.stream,
-            seq=answer.seq,
-            outcome=answer.outcome,
-            reason=answer.reason,
-            pixels=pixels,
-            scale=answer.scale,
-            model=answer.model,
-            engine=answer.engine,
-            signed=answer.signed,
-            timings=answer.timings,
-            round_trip_ms=(self._last_result - pending.sent) * 1000,
-            capture_time=answer.capture_time,
-            text=answer.text,
-        )
+        self._last_result = now
 
     # The session
 
+    def _required(self) -> Connection:
+        self._check_owner()
+        return self._line.required()
+
+    def _connect(self) -> Connection:
+        self._card = None
+        return Connection(self._context, self._url, self._transports)
+
     def _pump(self, wait_s: float) -> None:
-        """Take in what the daemon says, waiting at most `wait_s` for the first of it."""
         self._check_owner()
-        link = self._link
-        if link is None:
-            return
-        try:
-            for letter, part in link.receive(wait_s):
-                if isinstance(letter, wire.Status):
-                    self._statuses.append(letter)
-                else:
-                    self._resolve(letter, part)
-        except ProtocolError as error:
-            self._lose(error.message)
-            raise
-        if link.welcome is not None:
-            self._card = self._card or link.welcome.model
-        if link.lost:
-            self._lose(link.lost)
+        self._line.pump(wait_s)
 
-    def _fresh_session(self) -> Connection | None:
-        """A session that works as far as can be told without making a frame wait for a daemon
-        that is not there."""
-        link = self._link
-        if link is not None and link.welcome is not None:
-            silence = time.monotonic() - link.heard
-            if silence > link.welcome.silence_s / 2 and not self._inflight:
-                before = link.pongs  # a PING of the daemon's may be as old as the silence
-                link.send(wire.Ping())
-                until = time.monotonic() + min(PONG_S, self._timeout)
-                while self._link is link and link.pongs == before:
-                    left = until - time.monotonic()
-                    if left <= 0:
-                        self._lose("the daemon does not answer any more")
-                    else:
-                        self._pump(left)
-            else:
-                self._pump(0)
-        first_try = self._link is None
-        return self._session_within(RECONNECT_S if first_try else 0)
+    def _take(self, letter: Letter, part: zmq.Frame | None) -> None:
+        if isinstance(letter, wire.Status):
+            self._statuses.append(letter)
+        else:
+            self._resolve(letter, part)
 
-    def _require_session(self) -> Connection:
-        self._check_owner()
-        self._pump(0)
-        link = self._session_within(self._timeout)
-        if link is None:
-            raise self._unreachable()
-        return link
-
-    def _session_within(self, wait_s: float) -> Connection | None:
-        """The session, connecting anew where there is none; None when no WELCOME came in time."""
-        if self._link is None:
-            self._link = Connection(self._context, self._url)
-            self._card = None
-        until = time.monotonic() + wait_s
-        left = wait_s
-        while self._link is not None and self._link.welcome is None and left >= 0:
-            self._pump(left)
-            left = until - time.monotonic()
-        if self._link is None or self._link.welcome is None:
-            return None
-        return self._link
-
-    def _lose(self, why: str, *, bye: bool = False) -> None:
-        """The session is over: whatever waits for it is unanswered."""
-        self._why_lost = why
-        link, self._link = self._link, None
-        if link is not None:
-            link.close(bye=bye)
+    def _lost(self, why: str) -> None:
+        """Whatever waited for the session is unanswered."""
         waiting = list(self._inflight.values())
         self._inflight.clear()
         for pending in waiting:
             pending.give_up(why)
-
-    def _unreachable(self) -> ServerUnreachableError:
-        why = f" ({self._why_lost})" if self._why_lost else ""
-        return ServerUnreachableError(
-            f"no daemon answers at {self._url} within {self._timeout:g} s{why}",
-            next_step="start one with `scanside serve FILE --bind URL`, or check the address",
-        )
 
     def _check_owner(self) -> None:
         if self._owner != (os.getpid(), threading.get_ident()):

@@ -11,6 +11,7 @@ from zmq.utils.monitor import recv_monitor_message
 from scanside.runtime import wire
 from scanside.runtime.errors import ProtocolError, TransportError
 from scanside.runtime.frame import Pixels
+from scanside.runtime.memory.share import Share
 
 LARGEST_SCALE = 2
 SEND_ROOM = 64
@@ -25,13 +26,21 @@ class Connection:
 
     welcome: the session, None until there is one. lost: why it is over, empty until it is.
     heard: when the daemon last said anything, on time.monotonic. pongs: its answers to PING.
+    share: the memory that it shares with the daemon.
     """
 
-    def __init__(self, context: zmq.Context[zmq.Socket[bytes]], url: str) -> None:
+    def __init__(
+        self,
+        context: zmq.Context[zmq.Socket[bytes]],
+        url: str,
+        transports: tuple[str, ...] = (wire.INLINE,),
+    ) -> None:
         self.welcome: wire.Welcome | None = None
         self.lost = ""
         self.heard = time.monotonic()
         self.pongs = 0
+        self.share = Share()
+        self._hello = wire.Hello(versions=wire.VERSIONS, transports=transports)
         self._socket = context.socket(zmq.DEALER)
         self._socket.set(zmq.LINGER, 0)
         self._socket.set(zmq.SNDHWM, SEND_ROOM)
@@ -48,7 +57,7 @@ class Connection:
             raise TransportError(
                 f"{url} is not an address", next_step="write it as tcp://HOST:PORT or ipc://PATH"
             ) from error
-        self.send(wire.Hello(versions=wire.VERSIONS))
+        self.send(self._hello)
 
     def send(self, message: wire.FromClient, pixels: Pixels | None = None) -> None:
         """Pass one message on without waiting; a daemon that takes none any more is `lost`.
@@ -81,7 +90,7 @@ class Connection:
             if letter is not None:
                 letters.append((letter, parts[1] if len(parts) == 2 else None))
         if gone and self.welcome is None:
-            self.send(wire.Hello(versions=wire.VERSIONS))
+            self.send(self._hello)
         elif gone:
             self.lost = self.lost or "the daemon has gone"
         return letters
@@ -93,6 +102,7 @@ class Connection:
         self._socket.disable_monitor()
         self._monitor.close(0)
         self._socket.close()
+        self.share.close()
 
     def _has_gone(self) -> bool:
         while self._monitor.poll(0):
@@ -112,6 +122,10 @@ class Connection:
             if message.version not in wire.VERSIONS:
                 raise ProtocolError(f"the daemon chose wire version {message.version}")
             self.welcome = message
+        elif isinstance(message, wire.Memory):
+            if self.welcome is None or not self.share.asked:
+                raise ProtocolError("the daemon gives memory that nobody asked for")
+            self.share.answered(message, self.welcome.session)
         elif isinstance(message, wire.Ping):
             self.send(wire.Pong())
         elif isinstance(message, wire.Pong):

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
 import zmq
 
 from scanside.runtime import wire
 from scanside.runtime.errors import ProtocolError, RefusedFrameError
 from scanside.runtime.frame import PIXEL_DTYPES, Pixels
+from scanside.runtime.memory.leases import Lease
 from scanside.runtime.wire import Outcome, Reason, Timings
 
 MAX_STREAM_NAME = 64
@@ -42,12 +44,14 @@ class Result:
 
 @dataclass(eq=False)
 class Pending:
-    """A frame on its way; `result` is set once, when it is there."""
+    """A frame on its way; `result` is set once, when it is there. lease: the slot of shared memory
+    that the frame is in, if it is in one."""
 
     stream: str
     seq: int
     pixels: Pixels
     capture_time: float | None
+    lease: Lease | None = None
     sent: float = 0.0
     result: Result | None = None
 
@@ -63,6 +67,24 @@ class Pending:
             pixels=pixels,
             capture_time=self.capture_time,
             text=text,
+        )
+
+    def resolve(self, answer: wire.Result, part: zmq.Frame | None, now: float) -> None:
+        """Give it the daemon's result. Raises ProtocolError when that is not one of this frame."""
+        self.result = Result(
+            stream=answer.stream,
+            seq=answer.seq,
+            outcome=answer.outcome,
+            reason=answer.reason,
+            pixels=pixels_of(answer, part, self),
+            scale=answer.scale,
+            model=answer.model,
+            engine=answer.engine,
+            signed=answer.signed,
+            timings=answer.timings,
+            round_trip_ms=(now - self.sent) * 1000,
+            capture_time=answer.capture_time,
+            text=answer.text,
         )
 
     def give_up(self, text: str) -> None:
@@ -85,20 +107,44 @@ def check_frame(pixels: Pixels, stream: str) -> None:
         )
 
 
-def pixels_of(answer: wire.Result, part: zmq.Frame | None, sent: Pixels) -> Pixels | None:
-    """The result's pixels; ProtocolError unless they are just what the frame's result may be."""
-    if answer.outcome is Outcome.REFUSED and part is None:
+def pixels_of(answer: wire.Result, part: zmq.Frame | None, frame: Pending) -> Pixels | None:
+    """The result's pixels, read-only; ProtocolError unless they are just what they may be."""
+    if answer.outcome is Outcome.REFUSED and part is None and answer.slot is None:
         return None
-    rows, columns = sent.shape
+    rows, columns = frame.pixels.shape
     may_scale = answer.outcome is Outcome.ENHANCED
     if (
-        answer.outcome not in (Outcome.ENHANCED, Outcome.BYPASSED)
-        or answer.scale < 1
-        or (answer.scale > 1 and not may_scale)
-        or (answer.rows, answer.columns) != (rows * answer.scale, columns * answer.scale)
-        or answer.dtype != sent.dtype.name
-        or part is None
-        or len(part) != wire.pixel_bytes(answer.rows, answer.columns, answer.dtype)
+        answer.outcome in (Outcome.ENHANCED, Outcome.BYPASSED)
+        and (answer.scale == 1 or (answer.scale > 1 and may_scale))
+        and (answer.rows, answer.columns) == (rows * answer.scale, columns * answer.scale)
+        and answer.dtype == frame.pixels.dtype.name
     ):
-        raise ProtocolError("a result does not fit its frame")
-    return wire.from_wire(part, answer.rows, answer.columns, answer.dtype)
+        if answer.slot is None:
+            pixels = _sent_along(answer, part)
+        else:
+            pixels = _in_memory(answer, frame.lease) if part is None else None
+        if pixels is not None:
+            return pixels
+    raise ProtocolError("a result does not fit its frame")
+
+
+def _sent_along(answer: wire.Result, part: zmq.Frame | None) -> Pixels | None:
+    if part is None or len(part) != wire.pixel_bytes(answer.rows, answer.columns, answer.dtype):
+        return None
+    return wire.from_wire(part.buffer, answer.rows, answer.columns, answer.dtype)
+
+
+def _in_memory(answer: wire.Result, lease: Lease | None) -> Pixels | None:
+    """A view of the frame's slot; None unless it is the one that the daemon means."""
+    shape = answer.rows, answer.columns
+    little = np.dtype(answer.dtype).newbyteorder("<")
+    if lease is None or answer.slot != lease.number:
+        return None
+    if answer.outcome is Outcome.BYPASSED:
+        pixels = lease.frame(shape, little)
+    elif shape[0] * shape[1] * little.itemsize <= lease.result_bytes:
+        pixels = lease.result(shape, little)
+    else:
+        return None
+    pixels.flags.writeable = False
+    return pixels

@@ -2,13 +2,15 @@
 
 A message is one or two ZeroMQ parts: a header (a msgpack map of at most `HEADER_LIMIT` bytes) and,
 for FRAME and most RESULTs, the pixels of one frame: little-endian, C order, exactly rows x columns
-x itemsize bytes. The map's key `type` names the message; unknown keys are ignored, so that a later
-minor version may add some.
+x itemsize bytes. Or they stay in memory that both share, and the header says in which slot.
+The map's key `type` names the message; unknown keys are ignored, so that a later minor version may
+add some.
 
 ::
 
     client (DEALER)     daemon (ROUTER)
     HELLO           ->  WELCOME             or ERROR
+    MEMORY          ->  MEMORY              for a client on the same host
     FRAME + pixels  ->  RESULT (+ pixels)   exactly one per FRAME of a session
     STATUS          ->  STATUS              needs no session
     PING            ->  PONG                from either side, answered by the other
@@ -35,8 +37,10 @@ PIXELS_LIMIT = 64 << 20
 ZERO_COPY_BYTES = 2 << 20
 """From this size on, handing ZeroMQ the buffer itself is faster than a copy of it."""
 DEADLINE_LIMIT_MS = 60_000.0
-PIXELS_INLINE = "inline"
+INLINE = "inline"
 """The transport that every peer speaks: pixels travel within the message."""
+SHARED = "shm"
+"""Pixels stay in memory that client and daemon share (`scanside.runtime.memory`)."""
 
 
 class Outcome(str, Enum):
@@ -104,6 +108,7 @@ class ModelCard(msgspec.Struct, frozen=True, kw_only=True):
 
 class Hello(_Message, frozen=True, kw_only=True, tag="HELLO"):
     versions: tuple[int, ...]
+    transports: tuple[str, ...] = (INLINE,)
 
 
 class Welcome(_Message, frozen=True, kw_only=True, tag="WELCOME"):
@@ -116,7 +121,7 @@ class Welcome(_Message, frozen=True, kw_only=True, tag="WELCOME"):
     model: ModelCard | None
     credit: int
     silence_s: float
-    transports: tuple[str, ...] = (PIXELS_INLINE,)
+    transports: tuple[str, ...] = (INLINE,)
 
 
 class Frame(_Message, frozen=True, kw_only=True, tag="FRAME"):
@@ -126,6 +131,7 @@ class Frame(_Message, frozen=True, kw_only=True, tag="FRAME"):
     deadline_ms: from receipt, on the daemon's monotonic clock, over 0 and at most
         DEADLINE_LIMIT_MS; None waits as long as it takes.
     capture_time: echoed, never compared with anything.
+    slot: of the shared memory, where the pixels are instead of in a second part.
     """
 
     stream: Stream
@@ -137,6 +143,15 @@ class Frame(_Message, frozen=True, kw_only=True, tag="FRAME"):
     mode: Mode = Mode.LOSSLESS
     deadline_ms: float | None = None
     capture_time: float | None = None
+    slot: int | None = None
+
+
+class MemoryRequest(_Message, frozen=True, kw_only=True, tag="MEMORY"):
+    """May the two share memory for frames of up to so many bytes? address: of the client's
+    `scanside.runtime.memory.handover.Letterbox`. No FRAME of the session may be on its way."""
+
+    frame_bytes: Annotated[int, msgspec.Meta(ge=1, le=PIXELS_LIMIT)]
+    address: Annotated[str, msgspec.Meta(max_length=64)]
 
 
 class StatusRequest(_Message, frozen=True, kw_only=True, tag="STATUS"):
@@ -165,7 +180,9 @@ NO_TIMINGS = Timings()
 
 class Result(_Message, frozen=True, kw_only=True, tag="RESULT"):
     """The one answer to a FRAME. rows, columns, dtype describe the pixels that come with it, or,
-    for a refused frame, are what the FRAME said. text: for a person, may be empty."""
+    for a refused frame, are what the FRAME said. slot: the FRAME's, where its pixels are instead of
+    in a second part: an enhanced frame's in the slot's result, a bypassed one's in its frame, as
+    they were. text: for a person, may be empty."""
 
     stream: str
     seq: int
@@ -181,6 +198,16 @@ class Result(_Message, frozen=True, kw_only=True, tag="RESULT"):
     timings: Timings = NO_TIMINGS
     capture_time: float | None = None
     text: str = ""
+    slot: int | None = None
+
+
+class Memory(_Message, frozen=True, kw_only=True, tag="MEMORY"):
+    """What is shared from now on, in place of what was before. Its descriptor was sent to the
+    client's address together with the session's name. slots: 0 when nothing is."""
+
+    slots: int
+    frame_bytes: int = 0
+    result_bytes: int = 0
 
 
 class Counters(msgspec.Struct, kw_only=True):
@@ -259,8 +286,8 @@ class Error(_Message, frozen=True, kw_only=True, tag="ERROR"):
     text: str
 
 
-FromClient = Hello | Frame | StatusRequest | Ping | Pong | Bye
-FromDaemon = Welcome | Result | Status | Ping | Pong | Bye | Error
+FromClient = Hello | Frame | MemoryRequest | StatusRequest | Ping | Pong | Bye
+FromDaemon = Welcome | Result | Memory | Status | Ping | Pong | Bye | Error
 
 _Any = TypeVar("_Any")
 _encoder = msgspec.msgpack.Encoder()
@@ -307,10 +334,10 @@ def to_wire(pixels: Pixels) -> Pixels:
     return np.ascontiguousarray(pixels, dtype=pixels.dtype.newbyteorder("<"))
 
 
-def from_wire(part: zmq.Frame, rows: int, columns: int, dtype: str) -> Pixels:
-    """Read-only (R, C) array in native byte order: a view of the received message where that is
-    possible. The caller has compared `part` with `pixel_bytes`."""
-    little = np.frombuffer(part.buffer, dtype=np.dtype(dtype).newbyteorder("<"))
+def from_wire(received: memoryview, rows: int, columns: int, dtype: str) -> Pixels:
+    """Read-only (R, C) array in native byte order: a view of what was received where that is
+    possible. The caller has compared its size with `pixel_bytes`."""
+    little = np.frombuffer(received, dtype=np.dtype(dtype).newbyteorder("<"))
     native = little.astype(np.dtype(dtype), copy=not little.flags.aligned)
     pixels = native.reshape(rows, columns)
     pixels.flags.writeable = False

@@ -88,6 +88,7 @@ class Inference(threading.Thread):
         while (job := self._schedule.take(self)) is not None:
             worked = _infer(loaded, job)
             self._post(job)
+            del job  # or its memory would stay until the next frame comes
             failures = 0 if worked else failures + 1
             if failures == ERRORS_IN_A_ROW:
                 self._post(Arrived(State.DEGRADED))

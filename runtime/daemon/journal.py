@@ -28,6 +28,7 @@ FIELDS = (
     "error",
     "place",
     "frames",
+    "bytes",
     "seconds",
     "command",
     "modality",

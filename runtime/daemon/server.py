@@ -201,7 +201,7 @@ class Daemon:
         if self._nothing_infers and (self._models.is_off or now < self._load_until):
             self._notifier.alive()
         if now >= self._next_sweep:
-            self._reception.sweep(now)
+            self._reception.register.sweep(now)
             self._next_sweep = now + self._sweep_every
         self._drain_step(now)
 
@@ -217,7 +217,7 @@ class Daemon:
             not self._reception.waiting or now >= self._drain_until
         ):
             self._reception.bypass_all(Reason.DRAINING)
-            self._reception.say_bye()
+            self._reception.register.say_bye()
             self._models.give_up_swap(SwapError("the daemon was told to stop"))
             self._life.enter(State.STOPPED)
 

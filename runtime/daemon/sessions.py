@@ -10,6 +10,7 @@ import zmq
 
 from scanside.runtime.frame import Pixels
 from scanside.runtime.guard import Change
+from scanside.runtime.memory.ring import Ring
 from scanside.runtime.wire import DEADLINE_LIMIT_MS, Frame, Mode, ModelCard, Reason, Timings
 
 MAX_STREAMS = 64
@@ -21,7 +22,8 @@ LARGEST_PADDING = 1 << 31
 class Job:
     """One admitted frame, from its receipt to its one answer. Times are of time.monotonic.
 
-    part: the pixels as they were received, ready to be sent back. pixels: (R, C), a view of them.
+    pixels: (R, C), where they were received. part: the message that they are in, ready to be sent
+    back; None when they are in the frame's slot of the session's memory.
     An inference thread writes `card` (its model's) to `fault`, and then hands the job back;
     everything else belongs to the socket thread. output: None when there is none to show, and
     `fault` says why. change: what the model did, None when the frame held nothing to see.
@@ -29,7 +31,7 @@ class Job:
 
     session: Session
     frame: Frame
-    part: zmq.Frame
+    part: zmq.Frame | None
     pixels: Pixels
     received: float
     answered: bool = False
@@ -59,7 +61,8 @@ class Job:
 
 @dataclass(eq=False, slots=True)
 class Session:
-    """One client, known by its ZeroMQ routing id. `unanswered` holds its admitted frames."""
+    """One client, known by its ZeroMQ routing id. `unanswered` holds its admitted frames; `shares`
+    says whether it may share memory with the daemon, and `ring` is what they share."""
 
     peer: bytes
     version: int
@@ -67,6 +70,8 @@ class Session:
     heard: float = field(default_factory=time.monotonic)
     unanswered: dict[tuple[str, int], Job] = field(default_factory=dict)
     last_seq: dict[str, int] = field(default_factory=dict)
+    shares: bool = False
+    ring: Ring | None = None
 
     def is_new(self, frame: Frame) -> bool:
         """Whether `frame` comes after every frame of its stream, which it then is part of."""

@@ -36,6 +36,13 @@ from scanside.runtime.errors import (
 from scanside.runtime.frame import Pixels
 
 
+@pytest.fixture(autouse=True, params=["shm", "inline"])
+def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """How pixels travel, in every test here."""
+    if request.param == "inline":
+        monkeypatch.setattr("scanside.runtime.client.transports", lambda *_, **__: ("inline",))
+
+
 def is_original(result: Result, pixels: Pixels) -> bool:
     return result.pixels is not None and np.array_equal(result.pixels, pixels)
 
@@ -357,8 +364,8 @@ def test_a_ping_as_old_as_the_silence_does_not_vouch_for_the_daemon() -> None:
         return [[{"type": "BYE"}]] if message["type"] == "HELLO" else []  # it hangs
 
     with pretender(answer) as url, Client(url, timeout=0.3) as client:
-        assert client._link is not None
-        client._link.send(wire.StatusRequest())  # brings a PING, which nobody reads
+        assert client._line.session is not None
+        client._line.session.send(wire.StatusRequest())  # brings a PING, which nobody reads
         time.sleep(0.05)
         assert client.enhance(frame(0), FACTS).outcome == "unanswered"
     assert "FRAME" not in said

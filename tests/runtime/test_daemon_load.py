@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import sys
 import threading
+import time
 from collections import Counter
 from collections.abc import Iterator
 
 import numpy as np
+import pytest
 
 from daemons import FACTS, AddOne, Peer, serving
 from scanside.runtime import Client, FrameFacts
+from scanside.runtime.daemon.server import SWITCH_INTERVAL_S
 from scanside.runtime.frame import Pixels
+from scanside.runtime.wire import Mode
 
 CLIENTS = 4
 FRAMES_EACH = 250
@@ -82,16 +87,45 @@ def test_with_deadlines_and_a_slow_engine_every_frame_still_gets_its_own_pixels(
     assert outcomes.total() == CLIENTS * 100
 
 
-def test_large_frames_sent_without_copying_keep_their_pixels() -> None:
-    with serving() as url, Client(url) as client:
-        buffer = np.zeros((1024, 1280), np.uint16)  # 2.5 MiB: over the zero-copy threshold
+# Traps of ZeroMQ and of Python that cost frames or time elsewhere (docs/serving.md)
+
+
+@pytest.mark.parametrize("side", [64, 1120])  # 1120: 2.4 MiB, which ZeroMQ is lent and not given
+def test_a_send_buffer_that_is_written_to_again_at_once(side: int) -> None:
+    with serving() as url, Client(url, shared_memory=False) as client:
+        buffer = np.zeros((side, side), np.uint16)
 
         def camera() -> Iterator[tuple[Pixels, FrameFacts]]:
-            for number in range(20):
+            for number in range(60):
                 buffer[:] = number
                 yield buffer, FACTS
+                buffer[:] = 9999
 
-        results = list(client.stream(camera()))
-        for number, result in enumerate(results):
+        for number, result in enumerate(client.stream(camera())):
             assert result.pixels is not None
             assert (result.pixels == number + 1).all()
+
+
+@pytest.mark.parametrize("shared_memory", [True, False])
+def test_no_high_water_mark_swallows_what_a_client_is_owed(shared_memory: bool) -> None:
+    with (
+        serving(credit=64) as url,
+        Client(url, shared_memory=shared_memory) as client,
+        Peer(url) as other,
+    ):
+        on_their_way = [
+            client._submit(content(0, number), FACTS, "s", None, Mode.LOSSLESS, None)
+            for number in range(64)
+        ]
+        while other.status()["counters"]["enhanced"] < 64:  # all were sent, and none was read
+            time.sleep(0.005)
+        results = [client._wait(one) for one in on_their_way]
+    for number, result in enumerate(results):
+        np.testing.assert_array_equal(result.pixels, content(0, number) + 1)
+
+
+def test_a_busy_engine_lets_go_of_the_interpreter_in_time() -> None:
+    before = sys.getswitchinterval()
+    with serving():
+        assert sys.getswitchinterval() == pytest.approx(SWITCH_INTERVAL_S)
+    assert sys.getswitchinterval() == before

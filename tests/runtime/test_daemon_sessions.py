@@ -13,7 +13,7 @@ import pytest
 import zmq
 
 from daemons import SOON_S, AddOne, Gate, Peer, frame, frame_header, serving
-from scanside.runtime.daemon import reception
+from scanside.runtime.daemon import reception, register
 from scanside.runtime.daemon.server import Daemon
 from scanside.runtime.errors import AddressInUseError, TransportError
 
@@ -66,7 +66,7 @@ def test_after_bye_there_is_no_session(url: str) -> None:
 
 
 def test_more_sessions_than_the_limit_are_turned_away(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reception, "MAX_SESSIONS", 1)
+    monkeypatch.setattr(register, "MAX_SESSIONS", 1)
     with serving() as url, Peer(url) as peer, Peer(url, hello=False) as other:
         assert other.ask({"type": "HELLO", "versions": [1]})["code"] == "busy"
         assert peer.hear()["type"] == "PING"  # to see whether it lives
@@ -77,7 +77,7 @@ def test_more_sessions_than_the_limit_are_turned_away(monkeypatch: pytest.Monkey
 
 
 def test_sessions_of_the_dead_do_not_count(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reception, "MAX_SESSIONS", 2)
+    monkeypatch.setattr(register, "MAX_SESSIONS", 2)
     with serving() as url, Peer(url) as living:
         with Peer(url):
             pass

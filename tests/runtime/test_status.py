@@ -25,7 +25,7 @@ from daemons import (
 )
 from scanside.runtime import wire
 from scanside.runtime.cli import main
-from scanside.runtime.daemon import reception
+from scanside.runtime.daemon import register
 from scanside.runtime.errors import ProtocolError, ServerUnreachableError, TransportError
 from scanside.runtime.inquiry import ask_status
 from scanside.runtime.manifest import GoldenNoise, Guard
@@ -82,7 +82,7 @@ def test_it_shows_what_an_operator_needs(capsys: pytest.CaptureFixture[str]) -> 
 
 
 def test_a_daemon_whose_sessions_are_all_taken_answers(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reception, "MAX_SESSIONS", 1)
+    monkeypatch.setattr(register, "MAX_SESSIONS", 1)
     with serving() as url, Peer(url):
         assert ask_status(url, 5).counters.sessions == 1
 

@@ -17,6 +17,7 @@ from scanside.runtime.errors import ProtocolError
 MESSAGES = [
     wire.Hello(versions=(1, 2)),
     wire.Frame(stream="s", seq=3, rows=2, columns=2, dtype="int16", facts=FACTS, deadline_ms=5.0),
+    wire.MemoryRequest(frame_bytes=4096, address="scanside-0"),
     wire.StatusRequest(),
     wire.Ping(),
     wire.Pong(),
@@ -37,6 +38,7 @@ ANSWERS = [
         engine="e",
         signed=True,
     ),
+    wire.Memory(slots=8, frame_bytes=4096, result_bytes=16384),
     wire.Status(state="READY", model=None, counters=wire.Counters(enhanced=2), uptime_s=1.0),
     wire.Ping(),
     wire.Pong(),
@@ -58,7 +60,12 @@ def test_what_a_daemon_says_comes_through(message: wire.FromDaemon) -> None:
 def test_a_header_is_a_plain_map_with_the_documented_keys() -> None:
     header = msgspec.msgpack.decode(wire.encode(MESSAGES[1]))
     assert header == frame_header(
-        np.zeros((2, 2), np.int16), seq=3, mode="lossless", deadline_ms=5.0, capture_time=None
+        np.zeros((2, 2), np.int16),
+        seq=3,
+        mode="lossless",
+        deadline_ms=5.0,
+        capture_time=None,
+        slot=None,
     ) | {"facts": msgspec.to_builtins(FACTS)}
 
 

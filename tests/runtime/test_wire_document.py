@@ -10,7 +10,7 @@ import pytest
 from conftest import REPOSITORY
 
 from scanside.runtime import FrameFacts, wire
-from scanside.runtime.daemon import mailroom, reception, server, sessions
+from scanside.runtime.daemon import mailroom, reception, register, server, sessions, sharing
 from scanside.runtime.daemon.states import State
 from scanside.runtime.frame import PIXEL_DTYPES
 from scanside.runtime.results import MAX_STREAM_NAME
@@ -20,6 +20,8 @@ KEYS: dict[str, Any] = {
     "HELLO": wire.Hello,
     "WELCOME": wire.Welcome,
     "FRAME": wire.Frame,
+    "MEMORY asked": wire.MemoryRequest,
+    "MEMORY": wire.Memory,
     "facts": FrameFacts,
     "RESULT": wire.Result,
     "STATUS": wire.Status,
@@ -92,7 +94,8 @@ def test_the_closed_lists_are_those_of_the_code() -> None:
 
 def test_the_texts_are_those_of_the_code() -> None:
     source = "".join(
-        (REPOSITORY / "runtime" / name).read_text() for name in ("wire.py", "daemon/reception.py")
+        (REPOSITORY / "runtime" / name).read_text()
+        for name in ("wire.py", "daemon/reception.py", "daemon/register.py")
     )
     told = [row[2] for row in rows("Outcomes", 1)] + [row[2] for row in rows("Errors")]
     fixed = {
@@ -114,8 +117,10 @@ def test_the_limits_are_those_of_the_code() -> None:
         wire.DEADLINE_LIMIT_MS,
         MAX_STREAM_NAME,
         sessions.MAX_STREAMS,
-        reception.MAX_SESSIONS,
+        register.MAX_SESSIONS,
         reception.QUEUE_BYTES,
+        sharing.SESSION_BYTES,
+        sharing.ALL_BYTES,
         server.CREDIT,
         server.SILENCE_S,
     ]

@@ -14,7 +14,7 @@ from conftest import REPOSITORY
 
 from daemons import AddOne, Gate, Peer, loader, running, serving
 from scanside.runtime import wire
-from scanside.runtime.daemon.reception import MAX_SESSIONS
+from scanside.runtime.daemon.register import MAX_SESSIONS
 from scanside.runtime.errors import NonFiniteError, ProtocolError
 from scanside.runtime.frame import Pixels
 
