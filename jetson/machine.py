@@ -1,0 +1,101 @@
+"""The machine that a verb looks at: its files under a root, and the tools that lie there.
+
+For `/` that is this machine. Any other folder is looked at as if it were one, by its own files and
+its own tools alone: a mounted image, or the fake devices of the tests. Nothing else in this package
+opens a system's file or starts a system's tool.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+TOOL_FOLDERS = ("usr/local/sbin", "usr/local/bin", "usr/sbin", "usr/bin", "sbin", "bin")
+MOST_BYTES = 1 << 20
+TOOL_S = 20.0
+
+
+class Ran(NamedTuple):
+    """How a tool ended. code: its exit status, or -1 where it took longer than it may."""
+
+    code: int
+    out: str
+    error: str
+
+
+class Machine:
+    """root: "/" for this one."""
+
+    def __init__(self, root: Path = Path("/")) -> None:
+        self.root = root
+
+    @property
+    def is_this(self) -> bool:
+        return self.root == Path("/")
+
+    def path(self, name: str) -> Path:
+        """Where the absolute path `name` of that machine lies here."""
+        return self.root / name.lstrip("/")
+
+    def read(self, name: str) -> str | None:
+        """A file's text, at most 1 MiB of it, without NULs and blanks at its ends; None where it is
+        not there, cannot be read or is no file. /proc and /sys tell their sizes wrongly, so it is
+        read to its end."""
+        try:
+            with self.path(name).open("rb") as stream:
+                raw = stream.read(MOST_BYTES)
+        except OSError:
+            return None
+        return raw.decode(errors="replace").strip("\0 \t\r\n")
+
+    def list(self, name: str) -> list[str]:
+        """Names in a folder, sorted; none where there is no such folder."""
+        try:
+            return sorted(os.listdir(self.path(name)))
+        except OSError:
+            return []
+
+    def tool(self, name: str) -> Path | None:
+        """Where a tool lies; None where that machine has none of that name."""
+        folders = os.pathsep.join(str(self.path(folder)) for folder in TOOL_FOLDERS)
+        found = shutil.which(name, path=folders)
+        return Path(found) if found else None
+
+    def run(
+        self,
+        *command: str,
+        seconds: float = TOOL_S,
+        given: str = "",
+        environment: Mapping[str, str] | None = None,
+    ) -> Ran | None:
+        """Run one of its tools, in the C locale; None where it has no such tool or it cannot start.
+
+        given: what it reads on its standard input. Never a shell: words are passed as they are.
+        """
+        tool = self.tool(command[0])
+        if tool is None:
+            return None
+        words = {"PATH": os.environ.get("PATH", ""), "LC_ALL": "C", **(environment or {})}
+        if not self.is_this:
+            words["PATH"] = os.pathsep.join(str(self.path(folder)) for folder in TOOL_FOLDERS)
+            words["PATH"] += os.pathsep + os.defpath
+        try:
+            done = subprocess.run(
+                [str(tool), *command[1:]],
+                input=given,
+                capture_output=True,
+                text=True,
+                errors="replace",
+                timeout=seconds,
+                env=words,
+                check=False,
+            )
+        except subprocess.TimeoutExpired:
+            return Ran(-1, "", f"took longer than {seconds:g} s")
+        except OSError:
+            return None
+        return Ran(done.returncode, done.stdout, done.stderr)
