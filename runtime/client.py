@@ -27,6 +27,7 @@ import zmq
 
 from scanside.runtime import wire
 from scanside.runtime.connection import Connection, Letter
+from scanside.runtime.curve import ClientKeys
 from scanside.runtime.errors import ProtocolError, RequestTimeoutError, TransportError
 from scanside.runtime.frame import FrameFacts, Pixels
 from scanside.runtime.line import Line
@@ -41,18 +42,28 @@ class Client:
     url: tcp://HOST:PORT or ipc://PATH. timeout: seconds that the daemon may take to answer HELLO
     or STATUS, and seconds without any RESULT after which frames that wait are `unanswered`.
     shared_memory: whether pixels stay in memory that both share, where the daemon runs on the same
-    machine and gives some; else, and for frames beyond it, they travel as messages.
+    machine and gives some; else, and for frames beyond it, they travel as messages. keys: folder
+    with client.key and server.pub, for a daemon that asks for keys [the folder SCANSIDE_KEYS].
 
     One thread, one Client: ZeroMQ sockets must not be shared. Every method raises TransportError
     in a thread (or a forked process) other than the one that made the Client.
 
     Raises ServerUnreachableError when nobody answers in time, ProtocolError when whoever answers
-    speaks something else, TransportError when `url` is no address.
+    speaks something else, TransportError when `url` is no address, KeyFileError for keys that
+    cannot be used, HandshakeError where they do not fit or only one side has any.
     """
 
-    def __init__(self, url: str, *, timeout: float = 10.0, shared_memory: bool = True) -> None:
+    def __init__(
+        self,
+        url: str,
+        *,
+        timeout: float = 10.0,
+        shared_memory: bool = True,
+        keys: str | os.PathLike[str] | None = None,
+    ) -> None:
         self._owner = (os.getpid(), threading.get_ident())
         self._url = url
+        self._keys = ClientKeys.of(keys)
         self._timeout = timeout
         self._inflight: dict[tuple[str, int], Pending] = {}
         self._next_seq: dict[str, int] = {}
@@ -154,7 +165,8 @@ class Client:
     def status(self) -> wire.Status:
         """The daemon's state, model and counters.
 
-        Raises RequestTimeoutError, or ServerUnreachableError when there is no daemon (any more).
+        Raises RequestTimeoutError, or ServerUnreachableError when there is no daemon (any more),
+        HandshakeError when it does not let this client's key in (any more).
         """
         session = self._required()
         self._statuses.clear()
@@ -267,7 +279,7 @@ class Client:
 
     def _connect(self) -> Connection:
         self._card = None
-        return Connection(self._context, self._url, self._transports)
+        return Connection(self._context, self._url, self._transports, self._keys)
 
     def _pump(self, wait_s: float) -> None:
         self._check_owner()

@@ -6,11 +6,12 @@ import math
 import time
 
 import zmq
-from zmq.utils.monitor import recv_monitor_message
 
 from scanside.runtime import wire
-from scanside.runtime.errors import ProtocolError, TransportError
+from scanside.runtime.curve import ClientKeys
+from scanside.runtime.errors import HandshakeError, ProtocolError, TransportError
 from scanside.runtime.frame import Pixels
+from scanside.runtime.handshake import Handshake
 from scanside.runtime.memory.share import Share
 
 LARGEST_SCALE = 2
@@ -26,7 +27,7 @@ class Connection:
 
     welcome: the session, None until there is one. lost: why it is over, empty until it is.
     heard: when the daemon last said anything, on time.monotonic. pongs: its answers to PING.
-    share: the memory that it shares with the daemon.
+    share: the memory that it shares with the daemon. keys: shown to it, and asked of it.
     """
 
     def __init__(
@@ -34,6 +35,7 @@ class Connection:
         context: zmq.Context[zmq.Socket[bytes]],
         url: str,
         transports: tuple[str, ...] = (wire.INLINE,),
+        keys: ClientKeys | None = None,
     ) -> None:
         self.welcome: wire.Welcome | None = None
         self.lost = ""
@@ -46,10 +48,10 @@ class Connection:
         self._socket.set(zmq.SNDHWM, SEND_ROOM)
         self._socket.set(zmq.MAXMSGSIZE, wire.PIXELS_LIMIT * LARGEST_SCALE**2)
         self._socket.set(zmq.IPV6, int("[" in url))
-        self._monitor = self._socket.get_monitor_socket(zmq.EVENT_DISCONNECTED)
+        self._handshake = Handshake(self._socket, url, keys)
         self._poller = zmq.Poller()
         self._poller.register(self._socket, zmq.POLLIN)
-        self._poller.register(self._monitor, zmq.POLLIN)
+        self._poller.register(self._handshake.socket, zmq.POLLIN)
         try:
             self._socket.connect(url)
         except zmq.ZMQError as error:
@@ -58,6 +60,11 @@ class Connection:
                 f"{url} is not an address", next_step="write it as tcp://HOST:PORT or ipc://PATH"
             ) from error
         self.send(self._hello)
+
+    @property
+    def refused(self) -> HandshakeError | None:
+        """Why there never was a session, where the keys do not fit."""
+        return self._handshake.refused if self.welcome is None else None
 
     def send(self, message: wire.FromClient, pixels: Pixels | None = None) -> None:
         """Pass one message on without waiting; a daemon that takes none any more is `lost`.
@@ -82,14 +89,16 @@ class Connection:
         """
         ready = dict(self._poller.poll(math.ceil(wait_s * 1000)))
         # The monitor first: whatever was sent before the daemon went is then there to be read.
-        gone = self._monitor in ready and self._has_gone()
+        gone = self._handshake.socket in ready and self._handshake.has_gone()
         letters = []
         while (parts := self._parts()) is not None:
             self.heard = time.monotonic()
             letter = self._sort(wire.decode_from_daemon(parts[0]))
             if letter is not None:
                 letters.append((letter, parts[1] if len(parts) == 2 else None))
-        if gone and self.welcome is None:
+        if self.refused is not None:
+            self.lost = self.refused.message
+        elif gone and self.welcome is None:
             self.send(self._hello)
         elif gone:
             self.lost = self.lost or "the daemon has gone"
@@ -99,15 +108,9 @@ class Connection:
         if bye and self.welcome is not None and not self.lost:
             self.send(wire.Bye())
             self._socket.set(zmq.LINGER, BYE_LINGER_MS)
-        self._socket.disable_monitor()
-        self._monitor.close(0)
+        self._handshake.close()
         self._socket.close()
         self.share.close()
-
-    def _has_gone(self) -> bool:
-        while self._monitor.poll(0):
-            recv_monitor_message(self._monitor)
-        return True
 
     def _parts(self) -> list[zmq.Frame] | None:
         try:
@@ -121,6 +124,8 @@ class Connection:
         if isinstance(message, wire.Welcome):
             if message.version not in wire.VERSIONS:
                 raise ProtocolError(f"the daemon chose wire version {message.version}")
+            if message.credit < 1 or not message.silence_s > 0:
+                raise ProtocolError("the daemon's welcome lets no frame be sent")
             self.welcome = message
         elif isinstance(message, wire.Memory):
             if self.welcome is None or not self.share.asked:

@@ -31,6 +31,7 @@ pixel values, and of a file only the name that the user typed or that a folder l
     │   ├── AddressInUseError
     │   ├── ServerUnreachableError
     │   ├── RequestTimeoutError
+    │   ├── HandshakeError              the keys of client and daemon do not fit
     │   └── ProtocolError                   the peer speaks something else
     ├── RefusedFrameError               8   this model must not touch this frame
     ├── TrainingError                   9
@@ -49,7 +50,10 @@ pixel values, and of a file only the name that the user typed or that a folder l
     ├── TargetError                     15  a device that is not supported or too small
     ├── BuilderError                    16  a builder over SSH: unreachable, died, talks nonsense
     ├── StoreError                      17  the device's store: empty, damaged, locked, full
-    └── SwapError                       18  the daemon keeps the model that it has
+    ├── SwapError                       18  the daemon keeps the model that it has
+    └── DeviceError                     20  a Jetson's own set-up: a step of it failed
+        ├── FlashError                      what must not be flashed, or failed
+        └── PackageError                    the offline package: damaged, of another platform
 """
 
 from __future__ import annotations
@@ -178,6 +182,10 @@ class RequestTimeoutError(TransportError):
     pass
 
 
+class HandshakeError(TransportError):
+    pass
+
+
 class ProtocolError(TransportError):
     pass
 
@@ -258,3 +266,15 @@ class StoreError(ScansideError):
 
 class SwapError(ScansideError):
     exit_code = 18
+
+
+class DeviceError(ScansideError):
+    exit_code = 20
+
+
+class FlashError(DeviceError):
+    pass
+
+
+class PackageError(DeviceError):
+    pass

@@ -9,7 +9,7 @@ import zmq
 
 from scanside.runtime import wire
 from scanside.runtime.connection import Connection, Letter
-from scanside.runtime.errors import ProtocolError, ServerUnreachableError
+from scanside.runtime.errors import ProtocolError, ServerUnreachableError, TransportError
 
 RECONNECT_S = 0.25
 """How long the first frame after a lost session waits for a new one; the next ones do not wait."""
@@ -39,6 +39,7 @@ class Line:
         self._take = take
         self._lost = lost
         self.why_lost = ""
+        self._refused: TransportError | None = None
 
     def pump(self, wait_s: float) -> None:
         """Take in what the daemon says, waiting at most `wait_s` for the first of it."""
@@ -52,6 +53,7 @@ class Line:
             self.lose(error.message)
             raise
         if session.lost:
+            self._refused = session.refused
             self.lose(session.lost)
 
     def fresh(self, *, waiting: bool) -> Connection | None:
@@ -72,7 +74,8 @@ class Line:
         return self._within(RECONNECT_S if first_try else 0)
 
     def required(self) -> Connection:
-        """A session. Raises ServerUnreachableError when there is none within the timeout."""
+        """A session. Raises ServerUnreachableError when there is none within the timeout,
+        HandshakeError as soon as it is told that the keys do not fit."""
         self.pump(0)
         session = self._within(self._timeout)
         if session is None:
@@ -118,7 +121,9 @@ class Line:
             session.close(bye=bye)
         self._lost(why)
 
-    def unreachable(self) -> ServerUnreachableError:
+    def unreachable(self) -> TransportError:
+        if self._refused is not None:
+            return self._refused
         why = f" ({self.why_lost})" if self.why_lost else ""
         return ServerUnreachableError(
             f"no daemon answers at {self._url} within {self._timeout:g} s{why}",
@@ -128,6 +133,7 @@ class Line:
     def _within(self, wait_s: float) -> Connection | None:
         """The session, connecting anew where there is none; None when no WELCOME came in time."""
         if self.session is None:
+            self._refused = None
             self.session = self._connect()
         until = time.monotonic() + wait_s
         left = wait_s

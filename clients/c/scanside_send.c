@@ -4,6 +4,8 @@
  * word `pattern` instead of a file makes them up. OUT gets one frame for each, in order: enhanced,
  * or else the original. A line for each tells which: SEQ OUTCOME REASON ROWS COLUMNS.
  *
+ * KEYS is the folder with client.key and server.pub, for a daemon that asks for keys.
+ *
  * Exit code: 0 every frame was answered; 1 a file cannot be read or written, or IN is short;
  * 2 usage; 7 no daemon, it went away, or broke the protocol: what it did not answer is
  * `unanswered`, with the original in OUT. */
@@ -67,14 +69,14 @@ static int usage(void)
 {
     fprintf(stderr,
             "usage: scanside_send [-m MODALITY] [-b BITS] [-s SLOPE] [-i INTERCEPT] [-d DEADLINE_MS]\n"
-            "       [-t TIMEOUT_MS] [-p PACE_MS] URL uint16|int16 ROWS COLUMNS COUNT IN|pattern OUT\n");
+            "       [-t TIMEOUT_MS] [-p PACE_MS] [-k KEYS] URL uint16|int16 ROWS COLUMNS COUNT IN|pattern OUT\n");
     return 2;
 }
 
 int main(int argc, char **argv)
 {
     double pace_ms = 0;
-    for (int option; (option = getopt(argc, argv, "m:b:s:i:d:t:p:")) != -1;)
+    for (int option; (option = getopt(argc, argv, "m:b:s:i:d:t:p:k:")) != -1;)
         switch (option) {
         case 'm': want.modality = optarg; break;
         case 'b': want.bits = strtoull(optarg, NULL, 10); break;
@@ -82,6 +84,7 @@ int main(int argc, char **argv)
         case 'i': want.intercept = strtod(optarg, NULL); break;
         case 'd': want.deadline_ms = strtod(optarg, NULL); break;
         case 't': want.timeout_ms = strtod(optarg, NULL); break;
+        case 'k': want.keys = optarg; break;
         case 'p': pace_ms = strtod(optarg, NULL); break;
         default: return usage();
         }

@@ -11,6 +11,7 @@
 #include <time.h>
 #include <zmq.h>
 
+#include "keys.h"
 #include "msgpack.h"
 
 #define PIXELS_LIMIT ((uint64_t)64 << 20)
@@ -33,7 +34,7 @@ typedef struct {
 } slot;
 
 static struct {
-    const char *url, *dtype, *modality;
+    const char *url, *dtype, *modality, *keys; /* keys: their folder; NULL: none */
     uint64_t rows, columns, bits;
     double slope, intercept;
     double deadline_ms; /* below 0: none */
@@ -194,10 +195,10 @@ static void listen_until(double until)
     double wait = until - now_ms();
     zmq_poll(both, 2, !(wait > 0) ? 0 : wait < 60000 ? (long)wait + 1 : 60000);
     /* The monitor first: what was sent before the daemon went is then there to be read. */
-    bool gone = false;
-    char event[64];
-    while (zmq_recv(monitor, event, sizeof event, ZMQ_DONTWAIT) >= 0)
-        gone = true;
+    const char *why = NULL;
+    bool gone = was_cut(monitor, want.keys != NULL, &why);
+    if (why != NULL && window == 0 && lost == NULL)
+        lose(why);
     while (lost == NULL) {
         zmq_msg_t parts[2], rest;
         int count = 0, more = 1;
@@ -270,10 +271,12 @@ static void greet(void)
     monitor = zmq_socket(context, ZMQ_PAIR);
     zmq_setsockopt(dealer, ZMQ_LINGER, &linger_ms, sizeof linger_ms);
     zmq_setsockopt(dealer, ZMQ_MAXMSGSIZE, &largest, sizeof largest);
-    zmq_socket_monitor(dealer, "inproc://monitor", ZMQ_EVENT_DISCONNECTED);
+    zmq_socket_monitor(dealer, "inproc://monitor", ZMQ_EVENT_DISCONNECTED | KEY_EVENTS);
     zmq_connect(monitor, "inproc://monitor");
-    if (zmq_connect(dealer, want.url) != 0) {
-        lose("this is no address: write tcp://HOST:PORT or ipc://PATH");
+    bool locked = want.keys == NULL || take_keys(dealer, want.keys);
+    if (!locked || zmq_connect(dealer, want.url) != 0) {
+        lose(locked ? "this is no address: write tcp://HOST:PORT or ipc://PATH"
+                    : "no client.key (mode 0600) and server.pub are where -k says");
         return;
     }
     double until = now_ms() + want.timeout_ms;

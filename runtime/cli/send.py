@@ -37,6 +37,12 @@ PATH = click.Path(path_type=Path)
     show_default=True,
     help="Seconds without an answer after which the daemon counts as gone.",
 )
+@click.option(
+    "--keys",
+    type=PATH,
+    metavar="FOLDER",
+    help="Folder with client.key and server.pub, for a daemon that asks for keys [SCANSIDE_KEYS].",
+)
 def send(
     source: Path,
     url: str,
@@ -44,6 +50,7 @@ def send(
     overwrite: bool,
     deadline_ms: float | None,
     timeout: float,
+    keys: Path | None,
 ) -> None:
     """Send the DICOM images in SRC, a file or a folder, through the daemon at URL.
 
@@ -55,13 +62,14 @@ def send(
     Example:
       scanside send scans/ --to tcp://127.0.0.1:5555
       scanside send scans/ --to tcp://127.0.0.1:5555 --out enhanced/
+      scanside send scans/ --to tcp://scanner-2:5555 --keys ~/scanside-keys
     """
     from scanside.runtime.client import Client
     from scanside.runtime.dicom.convert import convert
     from scanside.runtime.dicom.derive import ModelNote
     from scanside.runtime.errors import EngineUnavailableError
 
-    with Client(url, timeout=timeout) as client:
+    with Client(url, timeout=timeout, keys=keys) as client:
         card = client.model
         if card is None:
             raise EngineUnavailableError(

@@ -27,7 +27,15 @@ PATH = click.Path(path_type=Path)
     default="tcp://127.0.0.1:5555",
     show_default=True,
     metavar="URL",
-    help="tcp://127.0.0.1:PORT (* chooses a free port) or ipc://PATH.",
+    help="tcp://127.0.0.1:PORT (* chooses a free port) or ipc://PATH; with --keys any tcp address.",
+)
+@click.option(
+    "--keys",
+    type=PATH,
+    envvar="SCANSIDE_KEYS",
+    metavar="FOLDER",
+    help="Let only known clients in, encrypted: FOLDER holds server.key and clients/*.pub "
+    "[SCANSIDE_KEYS, else no keys].",
 )
 @click.option(
     "--control",
@@ -62,6 +70,7 @@ def serve(
     bundle: Path | None,
     store: Path | None,
     bind: str,
+    keys: Path | None,
     control: Path | None,
     engine: str,
     threads: int | None,
@@ -70,25 +79,35 @@ def serve(
     metrics_host: str,
     allow_unsigned: bool,
 ) -> None:
-    """Serve the model in the bundle FILE, or the active one of a store, to clients on this machine.
+    """Serve the model in the bundle FILE, or the active one of a store, to clients on this machine,
+    and with --keys on others.
 
     A line `ready` with the address is printed once the model has passed its self-test; events go
     to stderr, one JSON line each. SIGTERM or Ctrl-C answers the frames that wait, then stops;
-    SIGHUP reads the trusted keys again.
+    SIGHUP reads the trusted keys, and the clients', again.
 
     \b
     Example:
       scanside serve ct.scanside
       scanside serve ct.scanside --bind ipc:///run/scanside.sock --engine openvino --threads 2
       scanside serve --store /var/lib/scanside --control /run/scanside/control
+      scanside serve ct.scanside --bind tcp://0.0.0.0:5555 --keys /etc/scanside/wire
     """
+    from scanside.runtime.allocator import keep_freed_memory
+    from scanside.runtime.daemon.address import is_private
     from scanside.runtime.daemon.journal import log_to
     from scanside.runtime.daemon.loading import EngineChoice, FileSource, Source, StoreSource
     from scanside.runtime.daemon.server import Daemon
+    from scanside.runtime.errors import UnsignedBundleError
     from scanside.runtime.store import Store
 
     if (bundle is None) == (store is None):
         raise click.UsageError("name either a bundle's FILE or a --store")
+    if allow_unsigned and keys is not None and not is_private(bind):
+        raise UnsignedBundleError(
+            "--allow-unsigned is for this machine alone, and others can reach this address",
+            next_step="sign the bundle, or bind to tcp://127.0.0.1:PORT or ipc://PATH",
+        )
 
     def say_ready(url: str, model: ModelCard) -> None:
         identity = model.identity[:12] + ("" if model.signed else ", unsigned")
@@ -108,11 +127,13 @@ def serve(
             on_ready=say_ready,
             control_file=control,
             source=source,
+            keys=keys,
         ) as daemon,
         daemon.obeying_signals(),
         _metrics(daemon, metrics_port, metrics_host),
     ):
         log_to(sys.stderr)
+        keep_freed_memory()
         daemon.run()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -30,7 +31,15 @@ SECONDS = click.FloatRange(min=0, min_open=True)
 @click.option(
     "--timeout", type=SECONDS, default=5.0, show_default=True, help="Seconds to wait for an answer."
 )
-def status(url: str, watch: bool, as_json: bool, interval: float, timeout: float) -> None:
+@click.option(
+    "--keys",
+    type=click.Path(path_type=Path),
+    metavar="FOLDER",
+    help="Folder with client.key and server.pub, for a daemon that asks for keys [SCANSIDE_KEYS].",
+)
+def status(
+    url: str, watch: bool, as_json: bool, interval: float, timeout: float, keys: Path | None
+) -> None:
     """Show the state, model, speed and counters of the daemon at URL.
 
     It needs no session: a daemon whose sessions are all taken answers too.
@@ -40,15 +49,16 @@ def status(url: str, watch: bool, as_json: bool, interval: float, timeout: float
       scanside status tcp://127.0.0.1:5555
       scanside status tcp://127.0.0.1:5555 --watch
       scanside status tcp://127.0.0.1:5555 --json | jq .counters.bypassed
+      scanside status tcp://scanner-2:5555 --keys /etc/scanside/wire
     """
     from scanside.runtime.inquiry import ask_status
 
     if watch:
-        _watch(url, interval, timeout, as_json)
+        _watch(url, interval, timeout, as_json, keys)
     elif as_json:
-        click.echo(_line(ask_status(url, timeout)))
+        click.echo(_line(ask_status(url, timeout, keys)))
     else:
-        _console().print(_table(ask_status(url, timeout)))
+        _console().print(_table(ask_status(url, timeout, keys)))
 
 
 def _console() -> Console:
@@ -66,7 +76,7 @@ def _line(answer: Status) -> str:
     return json.dumps(msgspec.to_builtins(answer), sort_keys=True)
 
 
-def _watch(url: str, interval: float, timeout: float, as_json: bool) -> None:
+def _watch(url: str, interval: float, timeout: float, as_json: bool, keys: Path | None) -> None:
     """Until interrupted. A daemon that does not answer is shown as such, and asked again."""
     from contextlib import nullcontext, suppress
 
@@ -80,7 +90,7 @@ def _watch(url: str, interval: float, timeout: float, as_json: bool) -> None:
     with suppress(KeyboardInterrupt), nullcontext() if as_json else live:
         while True:
             try:
-                answer = ask_status(url, timeout)
+                answer = ask_status(url, timeout, keys)
             except ServerUnreachableError as error:
                 if as_json:
                     click.echo(f"error: {error.message}", err=True)

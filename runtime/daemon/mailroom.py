@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import errno
+from pathlib import Path
 
 import zmq
 
 from scanside.runtime import wire
 from scanside.runtime.daemon import address
+from scanside.runtime.daemon.doorkeeper import Doorkeeper
 from scanside.runtime.frame import Pixels
 
 SEND_ROOM = 4
@@ -24,9 +26,15 @@ Parcel = tuple[bytes, zmq.Frame, zmq.Frame | None]
 
 
 class Mailroom:
-    """A bound ROUTER. Raises AddressInUseError or TransportError when `url` cannot be had."""
+    """A bound ROUTER. keys: the folder of its keys; with them, `door` says who may come in.
 
-    def __init__(self, url: str, credit: int) -> None:
+    Raises AddressInUseError or TransportError when `url` cannot be had, KeyFileError as
+    `Doorkeeper` does.
+    """
+
+    def __init__(self, url: str, credit: int, keys: Path | None = None) -> None:
+        self.url = ""
+        self.door: Doorkeeper | None = None
         self._context = zmq.Context()
         self.socket = self._context.socket(zmq.ROUTER)
         self.socket.set(zmq.ROUTER_MANDATORY, 1)
@@ -38,6 +46,9 @@ class Mailroom:
         self.socket.set(zmq.LINGER, LINGER_MS)
         self.socket.set(zmq.IPV6, int("[" in url))
         try:
+            if keys is not None:
+                self.door = Doorkeeper(self._context, keys)
+                self.door.guard(self.socket)
             self.url = address.bind(self.socket, url)
         except BaseException:
             self.close()
@@ -55,6 +66,11 @@ class Mailroom:
             part = self.socket.recv(copy=False)
             second = second or part
         return peer, header, second
+
+    def client_of(self, header: zmq.Frame) -> str | None:
+        """The id of the key with which a message came, None where it is not allowed (any more);
+        empty where no keys are asked for."""
+        return "" if self.door is None else self.door.client_of(header)
 
     def send(
         self, peer: bytes, message: wire.FromDaemon, pixels: zmq.Frame | Pixels | None = None
@@ -92,5 +108,9 @@ class Mailroom:
 
     def close(self) -> None:
         """Give what was sent LINGER_MS to leave, then close."""
+        if not self.socket.closed:
+            address.give_up(self.url)
         self.socket.close()
+        if self.door is not None:
+            self.door.close()
         self._context.term()

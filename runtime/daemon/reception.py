@@ -13,7 +13,7 @@ from scanside.runtime.daemon.journal import failure
 from scanside.runtime.daemon.ledger import Ledger
 from scanside.runtime.daemon.loading import Loaded
 from scanside.runtime.daemon.mailroom import Mailroom
-from scanside.runtime.daemon.register import Register
+from scanside.runtime.daemon.register import NOT_ALLOWED, Register
 from scanside.runtime.daemon.schedule import Schedule
 from scanside.runtime.daemon.sessions import Job, Session, has_usable_numbers
 from scanside.runtime.daemon.sharing import frame_in, put_result
@@ -80,11 +80,19 @@ class Reception:
         except ProtocolError as error:
             self.register.error(peer, ErrorCode.UNREADABLE, error.message)
             return
-        if isinstance(message, wire.Hello):
+        # A handshake is for good: who came in with a key that was taken away since is still here,
+        # without a session. In a session its key needs no look, frame by frame.
+        client = self._mail.client_of(header) if session is None else session.client
+        if client is None:
+            self.register.error(peer, ErrorCode.NO_SESSION, NOT_ALLOWED)
+        elif isinstance(message, wire.Hello):
             card = self.loaded.card if self.loaded else None
-            self.register.greet(peer, message, self._life.state.value, card)
+            self.register.greet(peer, client, message, self._life.state.value, card)
         elif isinstance(message, wire.StatusRequest):
-            self._mail.send(peer, self.status())
+            if session is None:
+                self._mail.send(peer, self.status())
+            else:
+                self.register.tell(session, self.status())
         elif session is None:
             self.register.error(peer, ErrorCode.NO_SESSION, "say HELLO first")
         elif isinstance(message, wire.Frame):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import zmq
 
@@ -18,6 +18,7 @@ from scanside.runtime.frame import Pixels
 from scanside.runtime.wire import ErrorCode
 
 MAX_SESSIONS = 64
+NOT_ALLOWED = "the key of this client is not allowed any more"
 
 
 class Register:
@@ -56,10 +57,10 @@ class Register:
         return self._sessions.get(peer)
 
     def greet(
-        self, peer: bytes, hello: wire.Hello, state: str, card: wire.ModelCard | None
+        self, peer: bytes, client: str, hello: wire.Hello, state: str, card: wire.ModelCard | None
     ) -> None:
-        """Answer HELLO. In a session that is open it changes nothing."""
-        session = self._sessions.get(peer) or self._begin(peer, hello)
+        """Answer HELLO. In a session that is open it changes nothing. client: id of its key."""
+        session = self._sessions.get(peer) or self._begin(peer, client, hello)
         if session is None:
             return
         welcome = wire.Welcome(
@@ -73,7 +74,7 @@ class Register:
         )
         self.tell(session, welcome)
 
-    def _begin(self, peer: bytes, hello: wire.Hello) -> Session | None:
+    def _begin(self, peer: bytes, client: str, hello: wire.Hello) -> Session | None:
         common = set(hello.versions) & set(wire.VERSIONS)
         if not common:
             spoken = ", ".join(map(str, wire.VERSIONS))
@@ -85,9 +86,10 @@ class Register:
         if len(self._sessions) >= MAX_SESSIONS:
             self.error(peer, ErrorCode.BUSY, f"{MAX_SESSIONS} sessions are open already")
             return None
-        session = self._sessions[peer] = Session(peer, max(common))
+        session = self._sessions[peer] = Session(peer, max(common), client=client)
         session.shares = wire.SHARED in hello.transports
-        event("session opened", session=session.name, sessions=len(self._sessions))
+        key = {"identity": client} if client else {}
+        event("session opened", session=session.name, sessions=len(self._sessions), **key)
         return session
 
     def share(self, session: Session, request: wire.MemoryRequest) -> None:
@@ -106,8 +108,13 @@ class Register:
         return False
 
     def error(self, peer: bytes, code: ErrorCode, text: str) -> None:
+        """Say ERROR. As with `tell`, a peer that does not read even that loses its session."""
         self._counters.errors += 1
-        self._mail.send(peer, wire.Error(code=code, text=text))
+        session = self._sessions.get(peer)
+        if session is None:
+            self._mail.send(peer, wire.Error(code=code, text=text))
+        else:
+            self.tell(session, wire.Error(code=code, text=text))
 
     def end(self, session: Session, reason: str) -> None:
         """Whatever it was owed is never sent."""
@@ -134,7 +141,16 @@ class Register:
                 self.tell(session, wire.Ping())
             elif silence > self._silence_s:
                 self.error(session.peer, ErrorCode.NO_SESSION, "closed after a long silence")
-                self.end(session, "silent")
+                if session in self:
+                    self.end(session, "silent")
+
+    def shut_out(self, allowed: Callable[[str], bool]) -> None:
+        """End the sessions of all clients whose key is not `allowed` any more."""
+        for session in self:
+            if session in self and not allowed(session.client):
+                self.error(session.peer, ErrorCode.NO_SESSION, NOT_ALLOWED)
+                if session in self:
+                    self.end(session, "key revoked")
 
     def say_bye(self) -> None:
         """End all sessions."""

@@ -17,6 +17,7 @@ from types import TracebackType
 
 import zmq
 
+from scanside.runtime.daemon.commands import Commands
 from scanside.runtime.daemon.control import ControlSocket
 from scanside.runtime.daemon.inference import RETRY_S
 from scanside.runtime.daemon.journal import event, failure
@@ -49,7 +50,7 @@ class Daemon:
     """Serves one model on one address. The address is taken at once, and served by `run`.
 
     load: makes the model ready, on its inference thread.
-    bind: tcp on a loopback address (port `*` chooses one), or ipc.
+    bind: tcp (port `*` chooses one) or ipc; without keys, tcp on a loopback address only.
     credit: frames that a client may have unanswered at once.
     silence_s: a session that waits for nothing is closed after so long a silence.
     drain_s: how long the frames that wait may still take after `drain`.
@@ -58,8 +59,11 @@ class Daemon:
     control_file: where it takes commands; nowhere without.
     source: where models to swap to come from; without it none can be swapped to.
     notifier: what tells systemd [as the process's environment says].
+    keys: folder of its key and its clients' (see `scanside.runtime.curve`); without, nobody needs
+    one.
 
-    Raises AddressInUseError or TransportError when `bind` or `control_file` cannot be had.
+    Raises AddressInUseError or TransportError when `bind` or `control_file` cannot be had,
+    KeyFileError where any of the keys cannot be used.
     """
 
     def __init__(
@@ -75,8 +79,9 @@ class Daemon:
         control_file: Path | None = None,
         source: Source | None = None,
         notifier: Notifier | None = None,
+        keys: Path | None = None,
     ) -> None:
-        self._mail = Mailroom(bind, credit)
+        self._mail = Mailroom(bind, credit, keys)
         try:
             self._control = ControlSocket(control_file) if control_file else None
         except BaseException:
@@ -96,6 +101,7 @@ class Daemon:
             drain=self.drain,
             on_ready=lambda card: on_ready(self.url, card),
         )
+        self._commands = Commands(self._models, self._reception.register, self._mail.door)
         self._drain_s = drain_s
         self._drain_wanted = False
         self._reload_wanted = False
@@ -117,6 +123,8 @@ class Daemon:
         poller = zmq.Poller()
         poller.register(self._mail.socket, zmq.POLLIN)
         poller.register(self._wakeup.fileno(), zmq.POLLIN)
+        if self._mail.door is not None:
+            poller.register(self._mail.door.socket, zmq.POLLIN)
         if self._control is not None:
             poller.register(self._control.socket, zmq.POLLIN)
         try:
@@ -190,7 +198,9 @@ class Daemon:
                 self._reload_wanted = False
                 self._reload()
         if self._control is not None and self._control.socket in ready:
-            self._control.answer_one(self._models)
+            self._control.answer_one(self._commands)
+        if self._mail.door is not None and self._mail.door.socket in ready:
+            self._mail.door.answer()
         if self._mail.socket in ready:
             for _ in range(MESSAGES_PER_TURN):
                 parcel = self._mail.receive()
@@ -224,7 +234,7 @@ class Daemon:
     def _reload(self) -> None:
         event("command", command="reload")
         try:
-            self._models.reload()
+            self._commands.reload()
         except ScansideError as error:
             failure("command failed", error)
 

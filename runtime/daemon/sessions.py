@@ -62,7 +62,8 @@ class Job:
 @dataclass(eq=False, slots=True)
 class Session:
     """One client, known by its ZeroMQ routing id. `unanswered` holds its admitted frames; `shares`
-    says whether it may share memory with the daemon, and `ring` is what they share."""
+    says whether it may share memory with the daemon, and `ring` is what they share; `client` is the
+    id of its key, empty where no keys are asked for."""
 
     peer: bytes
     version: int
@@ -72,6 +73,7 @@ class Session:
     last_seq: dict[str, int] = field(default_factory=dict)
     shares: bool = False
     ring: Ring | None = None
+    client: str = ""
 
     def is_new(self, frame: Frame) -> bool:
         """Whether `frame` comes after every frame of its stream, which it then is part of."""
