@@ -5,6 +5,7 @@ Never imports torch, onnx or monai, nor any other package of Scanside.
 
 from __future__ import annotations
 
+import os
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,11 @@ if TYPE_CHECKING:
     from scanside.runtime.frame import FrameFacts
     from scanside.runtime.results import Result
     from scanside.runtime.wire import Outcome, Reason
+
+# ONNX Runtime's own wheels (1.31, Linux) hold Microsoft's telemetry client, which starts with the
+# import and writes to the temporary folder. Nothing here may tell anybody anything: it is switched
+# off before any module of ours can import the library.
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 
 __all__ = ["Client", "FrameFacts", "Outcome", "Reason", "Result"]
 

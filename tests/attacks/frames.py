@@ -1,8 +1,8 @@
-"""Hostile messages for the daemon, generated: every way to be wrong that we could think of."""
+"""Hostile messages for the daemon, each wrong in one way that we could think of; `conversations`
+goes on where nobody thinks."""
 
 from __future__ import annotations
 
-import random
 from collections.abc import Iterator
 from typing import Any
 
@@ -58,28 +58,3 @@ def crafted() -> Iterator[tuple[str, Message]]:
             yield f"facts.{name} = {label}", [pack(good | {"facts": facts}), pixels]
     for size in (0, 1, len(pixels) - 1, len(pixels) + 1, 1 << 20):
         yield f"{size} bytes of pixels", [pack(good), b"\xff" * size]
-
-
-def mutated(seed: int, count: int) -> Iterator[Message]:
-    """Valid messages with some of their bytes, lengths or parts changed at random."""
-    rng = random.Random(seed)
-    valid = [
-        [pack({"type": "HELLO", "versions": [1]})],
-        [pack({"type": "STATUS"})],
-        [pack({"type": "PING"})],
-    ]
-    for number in range(count):
-        header = pack(frame_header(PIXELS, seq=number, deadline_ms=5.0, mode="latest"))
-        parts = [
-            bytearray(part)
-            for part in rng.choice([*valid, [header, PIXELS.tobytes()], [rng.randbytes(40)]])
-        ]
-        for _ in range(rng.randint(1, 6)):
-            part = rng.choice(parts)
-            if part and rng.random() < 0.8:
-                part[rng.randrange(len(part))] = rng.randrange(256)
-            elif rng.random() < 0.5:
-                del part[rng.randrange(len(part) + 1) :]
-            else:
-                part += rng.randbytes(rng.randint(1, 50))
-        yield [bytes(part) for part in parts]

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
-from attacks.frames import crafted, mutated
+from attacks.frames import crafted
 from daemons import Peer, serving
 from scanside.runtime import wire
 
@@ -53,20 +53,6 @@ def test_crafted_messages_get_an_answer_from_the_protocol(
                 assert (answer["pixels"] is None) == (answer["outcome"] == "refused"), name
             assert attacker.status()["state"] == "READY", name
         serves(honest, number)
-
-
-def test_mutated_messages_never_stop_the_daemon(url: str, honest: Peer) -> None:
-    with Peer(url) as attacker:
-        for number, message in enumerate(mutated(seed=20261122, count=3000)):
-            attacker.say(*message)
-            if number % 4 == 3:
-                attacker.say({"type": "STATUS"})
-                while attacker.hear().get("uptime_s") is None:
-                    pass
-                while attacker.socket.poll(0):  # a mutation may have been a STATUS as well
-                    attacker.hear()
-            if number % 100 == 0:
-                serves(honest, number)
 
 
 @pytest.mark.parametrize("seed", range(3))

@@ -357,3 +357,19 @@ def test_the_command_line_offers_the_engines_there_are() -> None:
     from scanside.runtime.cli.engine_options import NAMES
 
     assert NAMES == choose.ENGINE_NAMES
+
+
+def test_onnx_runtime_tells_nobody_anything(tmp_path: Path) -> None:
+    """Its telemetry client leaves a file behind as soon as it starts."""
+    code = "import scanside.runtime.engines.onnxruntime as engine; engine.version()"
+    told = {}
+    for name, before in (("ours", code), ("by itself", "import onnxruntime")):
+        folder = tmp_path / name
+        folder.mkdir()
+        environment = {**os.environ, "TMPDIR": str(folder)}
+        environment.pop("ORT_DISABLE_TELEMETRY", None)
+        subprocess.run([sys.executable, "-c", before], env=environment, check=True)
+        told[name] = [path.name for path in folder.iterdir()]
+    assert told["ours"] == []
+    if not told["by itself"]:
+        pytest.skip("this ONNX Runtime starts no telemetry by itself: nothing to switch off")
