@@ -8,6 +8,7 @@ from typing import TypeVar
 
 import click
 
+from scanside.benchmarks.serving.cli import serving
 from scanside.benchmarks.training.cli import pruning, sensitivity, training
 
 Verb = TypeVar("Verb", bound=Callable[..., None])
@@ -47,7 +48,7 @@ def bench() -> None:
     """
 
 
-for verb in (pruning, sensitivity, training):
+for verb in (pruning, sensitivity, serving, training):
     bench.add_command(verb)
 
 

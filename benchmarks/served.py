@@ -5,9 +5,11 @@ from __future__ import annotations
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 from scanside.runtime.errors import ServerUnreachableError
 
@@ -15,14 +17,32 @@ READY_S = 120.0
 STOP_S = 15.0
 
 
+class Served(NamedTuple):
+    """A daemon that is READY. start_s: from the start of its process to its `ready` line."""
+
+    url: str
+    pid: int
+    start_s: float
+
+
 @contextmanager
 def serving(bundle: Path, *options: str) -> Iterator[str]:
     """Run `scanside serve BUNDLE` while the block runs; yields its URL once it is READY."""
+    with daemon_of(bundle, *options) as served:
+        yield served.url
+
+
+@contextmanager
+def daemon_of(bundle: Path, *options: str) -> Iterator[Served]:
+    """As `serving`, with what else can be told of its process. options: a --bind among them
+    replaces the free port on tcp."""
     command = [sys.executable, "-m", "scanside.runtime", "serve", str(bundle)]
     command += ["--bind", "tcp://127.0.0.1:*", *options]
+    start = time.perf_counter()
     daemon = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
     try:
-        yield _url(daemon)
+        url = _url(daemon)
+        yield Served(url, daemon.pid, time.perf_counter() - start)
     finally:
         daemon.terminate()
         try:

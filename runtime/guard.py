@@ -15,16 +15,16 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from scanside.runtime.frame import FrameFacts, Pixels, stored_values
+from scanside.runtime.frame import FrameFacts, Pixels
 from scanside.runtime.intensity import FrameMap
 from scanside.runtime.manifest import Guard, Intensity, Manifest
+from scanside.runtime.strips import stored_floats, strips
 
-STRIP_PIXELS = 1 << 16
-"""Measured in one go: what is computed of them stays in a core's cache."""
 MIN_ROWS = 8
 """The cubic needs two rows more on either side of a strip."""
 
 Float = npt.NDArray[np.float32]
+Short = npt.NDArray[np.int16]
 
 
 class Change(NamedTuple):
@@ -52,11 +52,15 @@ def change_of(
     """words: (R, C). result: (R * scale, C * scale), of the same dtype."""
     frame = FrameMap(words, facts, intensity)
     largest = total = squares = 0.0
-    for difference in _differences(frame, result, facts, scale):
+    ones = np.ones(0, dtype=np.float32)
+    for difference in _differences(frame, words, result, facts, scale):
         flat = difference.ravel()
         largest = max(largest, float(flat.max()), -float(flat.min()))
-        total += float(flat.sum(dtype=np.float64))
-        squares += float(np.dot(flat, flat))
+        if ones.size < flat.size:
+            ones = np.ones(flat.size, dtype=np.float32)
+        values = flat.astype(np.float32, copy=False)
+        total += float(np.dot(values, ones[: flat.size]))  # a quarter of the time of `sum`
+        squares += float(np.dot(values, values))
     if frame.range is None:
         return INFINITE if largest > 0 else NOTHING
     span = frame.range.span
@@ -85,13 +89,30 @@ def check_result(
     return change, manifest.guard is None or not outside(change, manifest.guard)
 
 
-def _differences(frame: FrameMap, result: Pixels, facts: FrameFacts, scale: int) -> Iterator[Float]:
+def _differences(
+    frame: FrameMap, words: Pixels, result: Pixels, facts: FrameFacts, scale: int
+) -> Iterator[Float | Short]:
     """Result less base in stored values, in parts of which each pixel is in one."""
-    rows, columns = result.shape[0] // scale, result.shape[1] // scale
-    height = max(MIN_ROWS, STRIP_PIXELS // columns)
-    for top in range(0, rows, height):
-        bottom = min(top + height, rows)
-        strip = result[top * scale : bottom * scale]
-        for row, column, base in frame.unchanged(top, bottom, scale):
-            part = strip[row::scale, column::scale]
-            yield stored_values(part, facts).astype(np.float32) - base
+    rows, columns = words.shape
+    short = scale == 1 and words.dtype == np.uint16 and _fits_short(facts)
+    for strip in strips(rows, columns, least=MIN_ROWS):
+        made = result[strip.start * scale : strip.stop * scale]
+        if short:
+            yield _short_difference(made, words[strip], facts)
+            continue
+        for row, column, base in frame.unchanged(strip.start, strip.stop, scale):
+            difference = stored_floats(made[row::scale, column::scale], facts)
+            difference -= base
+            yield difference
+
+
+def _fits_short(facts: FrameFacts) -> bool:
+    return not facts.signed and facts.bits_stored < 16
+
+
+def _short_difference(made: Pixels, words: Pixels, facts: FrameFacts) -> Short:
+    """Of two (n, C) uint16 whose values `_fits_short`: in 16 bits, in half the time of float32."""
+    mask = np.uint16((1 << facts.bits_stored) - 1)
+    difference = np.bitwise_and(made, mask)
+    difference -= np.bitwise_and(words, mask)  # wraps, and is read as signed
+    return difference.view(np.int16)

@@ -8,8 +8,9 @@ import numpy as np
 import numpy.typing as npt
 
 from scanside.runtime.frame import FrameFacts
-from scanside.runtime.intensity import FrameMap, UnitRange
+from scanside.runtime.intensity import FrameMap
 from scanside.runtime.manifest import Intensity
+from scanside.runtime.unit_range import UnitRange
 from scanside.train.data.slice import Slice, Values
 
 Array = npt.NDArray[np.float32]

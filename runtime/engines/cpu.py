@@ -43,7 +43,7 @@ class CpuEngine:
         for words, one, result in zip(pixels, facts, out, strict=True):
             frame = FrameMap(words, one, self._manifest.intensity)
             residual = None if frame.range is None else self._infer(frame.unit(scale))
-            result[:] = frame.apply(residual, scale)
+            frame.apply(residual, scale, out=result)
         return out
 
     def warm_up(self, rows: int, columns: int) -> None:

@@ -17,8 +17,9 @@ from numpy.random import Generator
 from scanside.runtime.cubic import double
 from scanside.runtime.errors import EngineError
 from scanside.runtime.frame import FrameFacts, Pixels
-from scanside.runtime.intensity import FrameMap, apply_residual, to_unit, window_range
+from scanside.runtime.intensity import FrameMap, apply_residual, to_unit
 from scanside.runtime.manifest import Intensity, Percentiles, StoredRange, Window
+from scanside.runtime.unit_range import window_range
 
 CT = Window(lower=-160.0, upper=240.0, margin=100.0)
 CONTAINERS = [("uint8", 8), ("int8", 8), ("uint16", 16), ("uint16", 12), ("int16", 16)]

@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from scanside.runtime.frame import FrameFacts
-from scanside.runtime.intensity import UnitRange
 from scanside.runtime.tiling import Tile, padded_side
+from scanside.runtime.unit_range import UnitRange
 
 SOURCE = Path(__file__).with_name("kernels.cu")
 PTX = SOURCE.with_suffix(".ptx")

@@ -1,0 +1,123 @@
+"""A client in a process of its own, which works when it is told to.
+
+``python -m scanside.benchmarks.serving.worker URL SIDE WINDOW`` says `ready`, then for each line
+`SECONDS` on stdin streams frames for so long and answers with a line of JSON (`Work`). WINDOW 1 is
+one frame after the other; 0 is as many as the daemon's credit allows.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+
+import msgspec
+
+from scanside.benchmarks.serving.frames import FACTS, ct_frames
+from scanside.runtime import Client
+from scanside.runtime.frame import FrameFacts, Pixels
+from scanside.runtime.wire import Outcome
+
+STOP_S = 10.0
+
+
+class Work(msgspec.Struct, frozen=True):
+    """frames: enhanced ones. others: of any other outcome. round_trips: in ms."""
+
+    frames: int
+    others: int
+    seconds: float
+    round_trips: list[float]
+
+
+def work(client: Client, frames: list[Pixels], seconds: float, window: int | None) -> Work:
+    """Stream `frames` in turn for so long, and wait for the last result."""
+    start = time.perf_counter()
+
+    def supply() -> Iterator[tuple[Pixels, FrameFacts]]:
+        number = 0
+        while time.perf_counter() - start < seconds:
+            yield frames[number % len(frames)], FACTS
+            number += 1
+
+    times, others = [], 0
+    for result in client.stream(supply(), window=window):
+        times.append(result.round_trip_ms)
+        others += result.outcome is not Outcome.ENHANCED
+    taken = time.perf_counter() - start
+    return Work(len(times) - others, others, taken, times)
+
+
+@contextmanager
+def workers(url: str, side: int, count: int, window: int = 0) -> Iterator[list[Worker]]:
+    """So many clients, each in a process of its own and connected."""
+    with ExitStack() as stack:
+        started = [stack.enter_context(Worker(url, side, window)) for _ in range(count)]
+        for worker in started:
+            worker.wait_ready()
+        yield started
+
+
+class Worker:
+    """The parent's end of one."""
+
+    def __init__(self, url: str, side: int, window: int) -> None:
+        command = [sys.executable, "-m", __name__, url, str(side), str(window)]
+        self._process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+
+    def wait_ready(self) -> None:
+        self._line()
+
+    def go(self, seconds: float) -> None:
+        """Have it work; `done` tells what came of it."""
+        assert self._process.stdin is not None
+        self._process.stdin.write(f"{seconds}\n")
+        self._process.stdin.flush()
+
+    def done(self) -> Work:
+        return msgspec.json.decode(self._line(), type=Work)
+
+    def _line(self) -> str:
+        assert self._process.stdout is not None
+        line = self._process.stdout.readline()
+        if not line:
+            raise ChildProcessError("a client of the benchmark ended before its time")
+        return line
+
+    def __enter__(self) -> Worker:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for stream in (self._process.stdin, self._process.stdout):
+            if stream is not None:
+                stream.close()
+        try:
+            self._process.wait(STOP_S)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+
+
+def together(clients: list[Worker], seconds: float) -> list[Work]:
+    """All of them at once."""
+    for client in clients:
+        client.go(seconds)
+    return [client.done() for client in clients]
+
+
+def main(url: str, side: str, window: str) -> None:
+    frames = ct_frames(int(side))
+    with Client(url) as client:
+        client.enhance(frames[0], FACTS)
+        print("ready", flush=True)  # noqa: T201
+        for line in sys.stdin:
+            found = work(client, frames, float(line), int(window) or None)
+            print(msgspec.json.encode(found).decode(), flush=True)  # noqa: T201
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
