@@ -39,7 +39,7 @@ class AddOne:
     def spec(self) -> EngineSpec:
         return EngineSpec(name="numpy", version="1", device="test", threads=1, scale=1)
 
-    def run(self, pixels: Pixels, facts: Sequence[FrameFacts]) -> Pixels:
+    def run(self, pixels: Pixels, facts: Sequence[FrameFacts], out: Pixels | None = None) -> Pixels:
         assert len(pixels) == len(facts)
         self.seen += 1
         self.before(pixels)
@@ -67,7 +67,7 @@ class Residual(AddOne):
     def spec(self) -> EngineSpec:
         return EngineSpec(name="numpy", version="1", device="test", threads=1, scale=self.scale)
 
-    def run(self, pixels: Pixels, facts: Any) -> Pixels:
+    def run(self, pixels: Pixels, facts: Any, out: Pixels | None = None) -> Pixels:
         manifest = make_manifest()
         out = []
         for words, one in zip(pixels, facts, strict=True):

@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,6 +18,7 @@ from scanside.runtime.daemon.journal import failure
 from scanside.runtime.daemon.loading import Load, Loaded
 from scanside.runtime.daemon.schedule import Schedule
 from scanside.runtime.daemon.sessions import Job
+from scanside.runtime.daemon.sharing import place_of_result
 from scanside.runtime.daemon.states import State
 from scanside.runtime.errors import EngineError, NonFiniteError
 from scanside.runtime.guard import check_result
@@ -85,15 +87,30 @@ class Inference(threading.Thread):
 
     def _serve(self, loaded: Loaded) -> None:
         failures = 0
-        while (job := self._schedule.take(self)) is not None:
-            worked = _infer(loaded, job)
-            self._post(job)
-            del job  # or its memory would stay until the next frame comes
-            failures = 0 if worked else failures + 1
-            if failures == ERRORS_IN_A_ROW:
-                self._post(Arrived(State.DEGRADED))
-                self._recover(loaded)
-                failures = 0
+        with ThreadPoolExecutor(1, "guard") as beside:
+            last: Future[None] | None = None
+            while (job := self._schedule.take(self)) is not None:
+                worked = _infer(loaded, job)
+                if last is not None:
+                    last.result()  # frames are handed back in the order in which they were taken
+                last = None
+                if self._schedule.waits:
+                    # The next frame need not wait for the guard of this one.
+                    last = beside.submit(self._finish, loaded, job)
+                else:
+                    self._finish(loaded, job)
+                del job  # or its memory would stay until the next frame comes
+                failures = 0 if worked else failures + 1
+                if failures == ERRORS_IN_A_ROW:
+                    self._post(Arrived(State.DEGRADED))
+                    self._recover(loaded)
+                    failures = 0
+
+    def _finish(self, loaded: Loaded, job: Job) -> None:
+        """Hold the result against the bundle's bounds, and hand the frame back."""
+        _guard(loaded, job)
+        job.finished = time.monotonic()
+        self._post(job)
 
     def _recover(self, loaded: Loaded) -> None:
         """Return when the engine passes its self-test again, or there is no more work for it."""
@@ -115,28 +132,43 @@ class Inference(threading.Thread):
 def _infer(loaded: Loaded, job: Job) -> bool:
     """Whether the engine worked. A finite result that the guard stops counts as work: it may be the
     frame's fault, and one client's odd frames must not have the engine tested all day."""
-    worked = False
     job.started = time.monotonic()
     job.card = loaded.card
     try:
         batch = job.pixels[np.newaxis]
         job.prepared = time.monotonic()
-        output = loaded.engine.run(batch, [job.frame.facts])
-        rows, columns = job.pixels.shape
         scale = loaded.card.scale
+        place = place_of_result(job, scale)
+        room = None if place is None else place[np.newaxis]
+        output = loaded.engine.run(batch, [job.frame.facts], room)
+        rows, columns = job.pixels.shape
         if output.shape != (1, rows * scale, columns * scale) or output.dtype != batch.dtype:
             raise EngineError("the engine gave pixels of another shape or type")
-        worked = True
-        job.change, within = check_result(loaded.manifest, job.pixels, output[0], job.frame.facts)
-        if within:
-            job.output = output[0]
-        else:
-            job.fault = Reason.GUARD
+        if room is not None and output is not room:
+            np.copyto(room, output)
+        job.in_slot = room is not None
+        job.output = output[0] if room is None else room[0]
     except NonFiniteError as error:
         failure("engine error", error)
         job.fault = Reason.GUARD
+        return False
     except Exception as error:  # noqa: BLE001 - the frame is passed on as it came
         failure("engine error", error)
-        worked = False
-    job.finished = time.monotonic()
-    return worked
+        return False
+    return True
+
+
+def _guard(loaded: Loaded, job: Job) -> None:
+    """Take the output from a frame that the model changed more than it may."""
+    if job.output is None:
+        return
+    output, job.output = job.output, None
+    try:
+        job.change, within = check_result(loaded.manifest, job.pixels, output, job.frame.facts)
+    except Exception as error:  # noqa: BLE001 - the frame is passed on as it came
+        failure("guard failed", error)
+        return
+    if within:
+        job.output = output
+    else:
+        job.fault = Reason.GUARD

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 
-import numpy as np
 import zmq
 
 from scanside.runtime import wire
@@ -16,7 +15,7 @@ from scanside.runtime.daemon.mailroom import Mailroom
 from scanside.runtime.daemon.register import NOT_ALLOWED, Register
 from scanside.runtime.daemon.schedule import Schedule
 from scanside.runtime.daemon.sessions import Job, Session, has_usable_numbers
-from scanside.runtime.daemon.sharing import frame_in, put_result
+from scanside.runtime.daemon.sharing import frame_in
 from scanside.runtime.daemon.states import Life, State
 from scanside.runtime.daemon.watch import Watch
 from scanside.runtime.errors import ProtocolError, RefusedFrameError
@@ -127,7 +126,8 @@ class Reception:
             return
         bypass = BYPASS_REASON[self._life.state]
         if bypass is not None or self.loaded is None:
-            self._send(session, frame, Outcome.BYPASSED, bypass or Reason.NOT_READY, part)
+            reason = bypass or Reason.NOT_READY
+            self._send(session, frame, Outcome.BYPASSED, reason, part, in_slot=part is None)
             return
         try:
             admit(self.loaded.manifest, frame.facts, (frame.rows, frame.columns), frame.dtype)
@@ -143,7 +143,7 @@ class Reception:
         if len(session.unanswered) >= self._credit or queued > QUEUE_BYTES:
             self._refuse(session, frame, Reason.OVER_CREDIT, "wait for results first")
             return
-        job = Job(session, frame, part, pixels, received)
+        job = Job(session, frame, part, pixels, received, ring=session.ring)
         self._ledger.enter(job)
         self._schedule.put(job)
 
@@ -165,7 +165,8 @@ class Reception:
         if job.output is None:
             self._bypass(job, job.fault)
         else:
-            self._settle(job, Outcome.ENHANCED, None, job.output)
+            output = None if job.in_slot else job.output
+            self._settle(job, Outcome.ENHANCED, None, output, in_slot=job.in_slot)
 
     def take_over(self, loaded: Loaded) -> None:
         """Another model answers from now on. Frames that wait are held against it as if they came
@@ -196,7 +197,7 @@ class Reception:
 
     def _bypass(self, job: Job, reason: Reason) -> None:
         self._schedule.withdraw(job)
-        self._settle(job, Outcome.BYPASSED, reason, job.part)
+        self._settle(job, Outcome.BYPASSED, reason, job.part, in_slot=job.part is None)
 
     def _settle(
         self,
@@ -205,6 +206,8 @@ class Reception:
         reason: Reason | None,
         pixels: zmq.Frame | Pixels | None,
         text: str = "",
+        *,
+        in_slot: bool = False,
     ) -> None:
         self._ledger.strike(job)
         timings = job.timings(time.monotonic())
@@ -213,6 +216,7 @@ class Reception:
             card=job.card,
             timings=timings,
             text=text,
+            in_slot=in_slot,
         )
 
     def _refuse(self, session: Session, frame: wire.Frame, reason: Reason, text: str) -> None:
@@ -229,13 +233,13 @@ class Reception:
         card: wire.ModelCard | None = None,
         timings: wire.Timings = wire.NO_TIMINGS,
         text: str = "",
+        in_slot: bool = False,
     ) -> None:
+        """in_slot: the pixels are in the frame's slot, and `pixels` is None."""
         # The model that worked on the frame, which need not be the one that is active now.
         card = card or (self.loaded.card if self.loaded else None)
         scale = card.scale if card and outcome is Outcome.ENHANCED else 1
-        slot = frame.slot if outcome is Outcome.BYPASSED else None
-        if isinstance(pixels, np.ndarray) and put_result(session, frame, pixels):
-            slot, pixels = frame.slot, None
+        slot = frame.slot if in_slot else None
         result = wire.Result(
             stream=frame.stream,
             seq=frame.seq,

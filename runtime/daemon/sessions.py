@@ -23,10 +23,11 @@ class Job:
     """One admitted frame, from its receipt to its one answer. Times are of time.monotonic.
 
     pixels: (R, C), where they were received. part: the message that they are in, ready to be sent
-    back; None when they are in the frame's slot of the session's memory.
+    back; None when they are in the frame's slot of `ring`, the memory that the session shared then.
     An inference thread writes `card` (its model's) to `fault`, and then hands the job back;
     everything else belongs to the socket thread. output: None when there is none to show, and
-    `fault` says why. change: what the model did, None when the frame held nothing to see.
+    `fault` says why. in_slot: whether it is in the frame's slot already. change: what the model
+    did, None when the frame held nothing to see.
     """
 
     session: Session
@@ -34,12 +35,14 @@ class Job:
     part: zmq.Frame | None
     pixels: Pixels
     received: float
+    ring: Ring | None = None
     answered: bool = False
     card: ModelCard | None = None
     started: float = 0.0
     prepared: float = 0.0
     finished: float = 0.0
     output: Pixels | None = None
+    in_slot: bool = False
     change: Change | None = None
     fault: Reason = Reason.ENGINE_ERROR
 

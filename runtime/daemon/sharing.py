@@ -8,11 +8,9 @@ from __future__ import annotations
 
 import os
 
-import numpy as np
-
 from scanside.runtime import wire
 from scanside.runtime.daemon.journal import event
-from scanside.runtime.daemon.sessions import Session
+from scanside.runtime.daemon.sessions import Job, Session
 from scanside.runtime.frame import Pixels
 from scanside.runtime.memory.handover import hand_over
 from scanside.runtime.memory.ring import Ring, new_memory
@@ -78,12 +76,13 @@ def frame_in(session: Session, frame: wire.Frame, size: int) -> Pixels | None:
     return wire.from_wire(ring.frame(slot)[:size].data, frame.rows, frame.columns, frame.dtype)
 
 
-def put_result(session: Session, frame: wire.Frame, pixels: Pixels) -> bool:
-    """Write an enhanced frame to its slot; False when it has none, or no room there."""
-    ring, slot = session.ring, frame.slot
-    if ring is None or slot is None or pixels.nbytes > ring.result_bytes:
-        return False
-    little = pixels.dtype.newbyteorder("<")
-    place = ring.result(slot)[: pixels.nbytes].view(little).reshape(pixels.shape)
-    np.copyto(place, pixels)
-    return True
+def place_of_result(job: Job, scale: int) -> Pixels | None:
+    """(R * scale, C * scale) view of where the result goes in the frame's slot; None when the frame
+    has none, or there is no room."""
+    ring, slot = job.ring, job.frame.slot
+    size = job.pixels.nbytes * scale**2
+    if ring is None or slot is None or size > ring.result_bytes:
+        return None
+    rows, columns = job.pixels.shape
+    little = job.pixels.dtype.newbyteorder("<")
+    return ring.result(slot)[:size].view(little).reshape(rows * scale, columns * scale)

@@ -30,14 +30,15 @@ class Engine(Protocol):
     @property
     def spec(self) -> EngineSpec: ...
 
-    def run(self, pixels: Pixels, facts: Sequence[FrameFacts]) -> Pixels:
+    def run(self, pixels: Pixels, facts: Sequence[FrameFacts], out: Pixels | None = None) -> Pixels:
         """Enhance N frames.
 
         pixels: (N, R, C) pixel words; facts: one per frame. The caller has admitted the frames
-        (`scanside.runtime.admission`). Returns (N, R * scale, C * scale) of the same dtype: an
-        array that the engine never touches again, since it may be sent without a copy; the input
-        is not written to. Raises EngineError when the network fails, NonFiniteError when it
-        yields a value that is not finite: the caller then passes the original on.
+        (`scanside.runtime.admission`). Returns (N, R * scale, C * scale) of the same dtype: `out`
+        if one is given and the engine can write there, else an array that it never touches again,
+        since it may be sent without a copy; the input is not written to. Raises EngineError when
+        the network fails, NonFiniteError when it yields a value that is not finite: the caller then
+        passes the original on.
         """
         ...
 

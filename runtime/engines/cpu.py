@@ -33,13 +33,14 @@ class CpuEngine:
     def spec(self) -> EngineSpec:
         return self._spec
 
-    def run(self, pixels: Pixels, facts: Sequence[FrameFacts]) -> Pixels:
+    def run(self, pixels: Pixels, facts: Sequence[FrameFacts], out: Pixels | None = None) -> Pixels:
         """See `Engine.run`."""
         frames, rows, columns = pixels.shape
         if frames != len(facts):
             raise ValueError(f"{frames} frames came with the facts of {len(facts)}")
         scale = self._manifest.scale
-        out = np.empty((frames, rows * scale, columns * scale), dtype=pixels.dtype)
+        if out is None:
+            out = np.empty((frames, rows * scale, columns * scale), dtype=pixels.dtype)
         for words, one, result in zip(pixels, facts, out, strict=True):
             frame = FrameMap(words, one, self._manifest.intensity)
             residual = None if frame.range is None else self._infer(frame.unit(scale))

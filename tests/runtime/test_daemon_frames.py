@@ -47,7 +47,7 @@ def test_an_enhanced_result_says_all_that_the_contract_names() -> None:
 
 
 class Twice(AddOne):
-    def run(self, pixels: Pixels, facts: Any) -> Pixels:
+    def run(self, pixels: Pixels, facts: Any, out: Pixels | None = None) -> Pixels:
         return pixels.repeat(2, axis=1).repeat(2, axis=2)
 
 
@@ -246,7 +246,7 @@ class Wrong(AddOne):
         super().__init__()
         self.output = output
 
-    def run(self, pixels: Pixels, facts: Any) -> Pixels:
+    def run(self, pixels: Pixels, facts: Any, out: Pixels | None = None) -> Pixels:
         return self.output
 
 

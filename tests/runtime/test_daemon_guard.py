@@ -12,6 +12,7 @@ import pytest
 
 from bundles import make_manifest
 from daemons import FACTS, SOON_S, Peer, Residual, serving
+from scanside.runtime import Client, FrameFacts
 from scanside.runtime.frame import Pixels
 from scanside.runtime.intensity import FrameMap
 from scanside.runtime.manifest import Guard
@@ -112,3 +113,26 @@ def test_the_base_of_the_guard_is_the_frame_itself() -> None:
         for row, column, part in frame.unchanged(top, top + 8, 2):
             doubled[2 * top : 2 * top + 16][row::2, column::2] = part
     np.testing.assert_array_equal(doubled, frame.apply(None, 2).astype(np.float32))
+
+
+@pytest.mark.parametrize("shared_memory", [True, False])
+def test_frames_that_are_held_against_the_bounds_beside_the_next_keep_their_verdicts(
+    shared_memory: bool,
+) -> None:
+    class Turns(Residual):
+        """Every third result is out of bounds."""
+
+        def run(self, pixels: Pixels, facts: Any, out: Pixels | None = None) -> Pixels:
+            self.value = 0.06 if int(pixels[0, 0, 0]) % 3 == 0 else 0.01
+            return super().run(pixels, facts)
+
+    facts = FrameFacts(modality="CT", bits_stored=12, signed=False, intercept=-1024.0)
+    frames = [np.full((ROWS, COLUMNS), 1000 + number, np.uint16) for number in range(60)]
+    for one in frames:
+        one[0, 1] += 1  # else there is nothing to see in it
+    with serving(Turns(), guard=GUARD) as url, Client(url, shared_memory=shared_memory) as client:
+        results = list(client.stream((one, facts) for one in frames))
+    for one, result in zip(frames, results, strict=True):
+        stopped = int(one[0, 0]) % 3 == 0
+        assert result.outcome.value == ("bypassed" if stopped else "enhanced")
+        assert np.array_equal(result.pixels, one) == stopped

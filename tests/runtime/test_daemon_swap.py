@@ -24,7 +24,7 @@ OLD = "f" * 64
 
 
 class AddTwo(AddOne):
-    def run(self, pixels: Pixels, facts: Any) -> Pixels:
+    def run(self, pixels: Pixels, facts: Any, out: Pixels | None = None) -> Pixels:
         return super().run(pixels, facts) + pixels.dtype.type(1)
 
 
@@ -172,7 +172,7 @@ def test_the_frame_in_the_engine_is_finished_by_the_model_that_began_it(tmp_path
 
 def test_a_result_has_the_scale_of_the_model_that_made_it(tmp_path: Path) -> None:
     class Twice(AddOne):
-        def run(self, pixels: Pixels, facts: Any) -> Pixels:
+        def run(self, pixels: Pixels, facts: Any, out: Pixels | None = None) -> Pixels:
             return super().run(pixels, facts).repeat(2, axis=1).repeat(2, axis=2)
 
     gate = Gate()

@@ -16,6 +16,7 @@ from scanside.runtime.fingerprint import (
     insist_on_device,
     l4t_version,
     memory_class,
+    module_name,
 )
 from scanside.runtime.platforms import release_of, targets
 
@@ -193,3 +194,30 @@ def test_a_fingerprint_from_elsewhere_is_checked():
     ):
         with pytest.raises(msgspec.ValidationError):
             msgspec.json.decode(bad, type=Fingerprint)
+
+
+def test_the_module_is_told_by_its_eeprom(tmp_path):
+    (tmp_path / "etc").mkdir()
+    told = tmp_path / "etc" / "nv_boot_control.conf"
+    assert module_name(tmp_path) == ""
+    for text, name in (
+        ("TEGRA_CHIPID 0x23\nTNSPEC 3767-300-0005-M.1-1-1-x-\n", "orin-nano-8gb"),
+        ("TNSPEC 3767-301-0001-M.1-1-1-x-\n", "orin-nx-8gb"),
+        ("TNSPEC 3999-301-0001-M.1-1-1-x-\n", ""),
+        ("\0\xff", ""),
+    ):
+        told.write_text(text)
+        assert module_name(tmp_path) == name
+
+
+def test_modules_of_equal_gpus_and_memory_are_told_apart_where_the_device_tells():
+    nx = msgspec.structs.replace(ORIN_NX, memory_gb=8, module="orin-nx-8gb")
+    assert insist_on_device(nx, "orin-nx-8gb-jp6.2").jetpack == "6.2"
+    with pytest.raises(TargetError, match="this device is orin-nx-8gb"):
+        insist_on_device(nx, "orin-nano-8gb-jp6.2")
+    silent = msgspec.structs.replace(nx, module="")
+    assert insist_on_device(silent, "orin-nano-8gb-jp6.2").jetpack == "6.2"
+
+
+def test_a_fingerprint_without_a_module_is_written_as_it_was_before():
+    assert b"module" not in msgspec.json.encode(ORIN_NX)

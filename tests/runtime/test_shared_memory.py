@@ -42,7 +42,7 @@ from scanside.runtime.wire import Mode, Outcome, Reason
 class Doubled(AddOne):
     """Adds 1 and doubles the sides."""
 
-    def run(self, pixels: Pixels, facts: Any) -> Pixels:
+    def run(self, pixels: Pixels, facts: Any, out: Pixels | None = None) -> Pixels:
         return np.repeat(np.repeat(super().run(pixels, facts), 2, axis=1), 2, axis=2)
 
 

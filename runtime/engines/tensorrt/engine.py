@@ -77,13 +77,14 @@ class TensorRtEngine:
     def spec(self) -> EngineSpec:
         return self._spec
 
-    def run(self, pixels: Pixels, facts: Sequence[FrameFacts]) -> Pixels:
+    def run(self, pixels: Pixels, facts: Sequence[FrameFacts], out: Pixels | None = None) -> Pixels:
         """See `Engine.run`."""
         frames, rows, columns = pixels.shape
         if frames != len(facts):
             raise ValueError(f"{frames} frames came with the facts of {len(facts)}")
         scale = self._manifest.scale
-        out = np.empty((frames, rows * scale, columns * scale), dtype=pixels.dtype)
+        if out is None:
+            out = np.empty((frames, rows * scale, columns * scale), dtype=pixels.dtype)
         with self._guarded():
             for words, one, result in zip(pixels, facts, out, strict=True):
                 frame = FrameMap(words, one, self._manifest.intensity)
