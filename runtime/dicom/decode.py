@@ -57,7 +57,9 @@ def decode_words(dataset: Dataset, syntax: UID, frames: int) -> Pixels:
         for array, _ in itertools.islice(decoded, frames):
             words[count] = array.reshape(words.shape[1:])
             count += 1
-    except Exception:  # noqa: BLE001 - decoders raise anything on rubbish
+    except (KeyboardInterrupt, SystemExit):
+        raise
+    except BaseException:  # noqa: BLE001 - decoders raise anything on rubbish, Rust's panics too
         raise _decoder_failed() from None
     if count != frames:
         raise _decoder_failed()

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pydicom
 import pytest
+from pydicom.data import get_testdata_file
 from pydicom.dataset import Dataset
 from pydicom.encaps import encapsulate
 from pydicom.pixels.encoders.base import RLELosslessEncoder
@@ -272,3 +273,12 @@ def test_threads_read_alike_and_warnings_stay_inside(data_dir: Path) -> None:
     for words in found:
         np.testing.assert_array_equal(words, want)
     assert warnings.filters == filters
+
+
+def test_a_decoder_that_panics_is_a_decoder_that_failed(tmp_path: Path) -> None:
+    """pylibjpeg-rle panics on a run that is longer than its frame: no Exception, to Python."""
+    raw = bytearray(Path(str(get_testdata_file("MR_small_RLE.dcm"))).read_bytes())
+    raw[1866] = 133
+    (tmp_path / "damaged.dcm").write_bytes(raw)
+    with pytest.raises(UnreadableImageError, match="decoder failed"):
+        read_image(tmp_path / "damaged.dcm")
