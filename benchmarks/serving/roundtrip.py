@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -15,6 +16,7 @@ from scanside.benchmarks.serving.frames import FACTS, Frame, answered_frames
 from scanside.benchmarks.serving.paired import Overhead, Times, overhead
 from scanside.runtime import Client
 from scanside.runtime.bundle import Bundle
+from scanside.runtime.curve import new_pair
 from scanside.runtime.engines import Engine
 from scanside.runtime.engines.choose import open_engine
 from scanside.runtime.errors import ScansideError
@@ -23,7 +25,7 @@ from scanside.runtime.progress import task
 from scanside.runtime.wire import Outcome
 
 FLOOR = "in process"
-SHARED, IPC, TCP = "shm", "ipc", "tcp"
+SHARED, IPC, TCP, CURVE = "shm", "ipc", "tcp", "tcp and CURVE"
 CALLS = 5
 """Of one contender, one after the other, in a round: a stream of frames finds its own way warm,
 and no contender has the caches to itself for longer."""
@@ -51,9 +53,9 @@ class RoundTrips(msgspec.Struct, frozen=True, kw_only=True):
 
 @contextmanager
 def contenders(bundle: Path, engine: str, folder: Path) -> Iterator[dict[str, Call]]:
-    """The floor and one client for each transport, two daemons serving `bundle` to them.
+    """The floor and one client for each transport, three daemons serving `bundle` to them.
 
-    folder: where the ipc socket is put. A transport that was not to be had is left out.
+    folder: for the ipc socket and the keys. A transport that was not to be had is left out.
     """
     options = ("--engine", engine, "--threads", "1", "--allow-unsigned")
     with ExitStack() as stack:
@@ -63,15 +65,28 @@ def contenders(bundle: Path, engine: str, folder: Path) -> Iterator[dict[str, Ca
             serving(bundle, "--bind", f"ipc://{folder}/{bundle.stem}.sock", *options)
         )
         tcp = stack.enter_context(serving(bundle, *options))
+        keys = _keys(folder / f"{bundle.stem}.keys")
+        locked = stack.enter_context(serving(bundle, "--keys", str(keys), *options))
         clients = {
             SHARED: stack.enter_context(Client(ipc)),
             IPC: stack.enter_context(Client(ipc, shared_memory=False)),
             TCP: stack.enter_context(Client(tcp, shared_memory=False)),
+            CURVE: stack.enter_context(Client(locked, shared_memory=False, keys=keys)),
         }
         clients[SHARED].enhance(np.zeros((64, 64), np.uint16), FACTS)
         if clients[SHARED].transport != "shm":
             del clients[SHARED]
         yield {FLOOR: _in_process(opened), **{name: _enhance(c) for name, c in clients.items()}}
+
+
+def _keys(folder: Path) -> Path:
+    """A folder of keys that daemon and client may share."""
+    clients = folder / "clients"
+    clients.mkdir(mode=0o755, parents=True)
+    new_pair(folder / "server")
+    new_pair(folder / "client")
+    shutil.copy(folder / "client.pub", clients)
+    return folder
 
 
 def measure(calls: Mapping[str, Call], model: str, side: int, rounds: int) -> RoundTrips:

@@ -205,13 +205,14 @@ def shown(near_identity: Path, tmp_path_factory: pytest.TempPathFactory) -> tupl
 
 def test_the_verb_prints_every_figure_beside_its_bar(shown):
     output, report = shown
-    judged = [line for line in output.splitlines() if line.startswith(("met   ", "MISSED"))]
+    words = ("met   ", "MISSED", "       near-identity, ")
+    judged = [line for line in output.splitlines() if line.startswith(words)]
     assert judged == lines(verdicts(report))
-    assert len(judged) == 6 + 6 + 2 + 1 + 2
+    assert len(judged) == 8 + 8 + 2 + 1 + 2
     assert {(trip.model, trip.side) for trip in report.trips} == {
         (name, side) for name in ("near-identity", "model") for side in (512, 1024)
     }
-    assert all(set(trip.over) == {"shm", "ipc", "tcp"} for trip in report.trips)
+    assert all(set(trip.over) == {"shm", "ipc", "tcp", "tcp and CURVE"} for trip in report.trips)
     assert all(
         0 < trip.outside_ms[name] < trip.over[name].p99
         for trip in report.trips
