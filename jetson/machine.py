@@ -20,7 +20,8 @@ TOOL_S = 20.0
 
 
 class Ran(NamedTuple):
-    """How a tool ended. code: its exit status, or -1 where it took longer than it may."""
+    """How a tool ended. code: its exit status, or -1 where it took longer than it may: then out is
+    what it had said by then."""
 
     code: int
     out: str
@@ -40,6 +41,10 @@ class Machine:
     def path(self, name: str) -> Path:
         """Where the absolute path `name` of that machine lies here."""
         return self.root / name.lstrip("/")
+
+    def has(self, name: str) -> bool:
+        """Whether there is such a file or folder that can be seen by whoever asks."""
+        return os.path.exists(self.path(name))  # Path.exists raises where a folder is closed
 
     def read(self, name: str) -> str | None:
         """A file's text, at most 1 MiB of it, without NULs and blanks at its ends; None where it is
@@ -94,8 +99,9 @@ class Machine:
                 env=words,
                 check=False,
             )
-        except subprocess.TimeoutExpired:
-            return Ran(-1, "", f"took longer than {seconds:g} s")
+        except subprocess.TimeoutExpired as late:
+            said = (late.stdout or b"").decode(errors="replace")
+            return Ran(-1, said, f"took longer than {seconds:g} s")
         except OSError:
             return None
         return Ran(done.returncode, done.stdout, done.stderr)

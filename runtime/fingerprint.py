@@ -17,12 +17,20 @@ import msgspec
 
 from scanside.runtime.cuda import first_gpu
 from scanside.runtime.errors import TargetError
-from scanside.runtime.platforms import Release, Target, release_of, targets
+from scanside.runtime.platforms import (
+    Release,
+    Target,
+    board_of,
+    module_of_board,
+    release_of,
+    targets,
+)
 
 ROOT = Path("/")
 GIBIBYTE = 1 << 30
 _RELEASE = re.compile(r"# R(\d+) \(release\), REVISION: (\d+(?:\.\d+)*)")
 _PACKAGE = re.compile(r"(\d+(?:\.\d+)+)-")
+_TNSPEC = re.compile(r"^TNSPEC\s+(\S+)", re.MULTILINE)
 _PARTS = ("Major", "Minor", "Patch", "Build")
 
 Word = Annotated[str, msgspec.Meta(max_length=256, pattern=r"^[^\x00-\x1f\x7f-\x9f]*\Z")]
@@ -30,10 +38,14 @@ Dotted = Annotated[str, msgspec.Meta(max_length=32, pattern=r"^[0-9]+(\.[0-9A-Za
 DottedOrNone = Annotated[str, msgspec.Meta(max_length=32, pattern=r"^([0-9]+(\.[0-9A-Za-z]+)*)?\Z")]
 
 
-class Fingerprint(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Fingerprint(
+    msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True
+):
     """tensorrt: with its build number where the library tells it, as 10.3.0.30. l4t: as 36.4.3, or
     empty where this is no Jetson. driver: the newest CUDA that it serves. capability: compute
-    capability. memory_gb: the class, a power of two: 7.4 GiB that are left of 8 GB are 8."""
+    capability. memory_gb: the class, a power of two: 7.4 GiB that are left of 8 GB are 8. module:
+    its name in the table of platforms, or empty where the device does not tell: all Orins call
+    their GPU the same, and an Orin Nano 8 GB has half the GPU of an Orin NX 8 GB."""
 
     tensorrt: Dotted
     l4t: DottedOrNone
@@ -41,6 +53,7 @@ class Fingerprint(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     gpu: Word
     capability: Dotted
     memory_gb: Annotated[int, msgspec.Meta(ge=1, le=1 << 16)]
+    module: Word = ""
 
     @property
     def local(self) -> bool:
@@ -50,9 +63,10 @@ class Fingerprint(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     @property
     def described(self) -> str:
         system = f"L4T {self.l4t}" if self.l4t else "no Jetson"
+        module = f"{self.module}: " if self.module else ""
         return (
-            f"{self.gpu}, {self.memory_gb} GB, compute capability {self.capability}, {system}, "
-            f"TensorRT {self.tensorrt}, CUDA {self.driver}"
+            f"{module}{self.gpu}, {self.memory_gb} GB, compute capability {self.capability}, "
+            f"{system}, TensorRT {self.tensorrt}, CUDA {self.driver}"
         )
 
 
@@ -69,6 +83,7 @@ def fingerprint(tensorrt_version: str, root: Path = ROOT) -> Fingerprint:
         gpu=gpu.name,
         capability=gpu.capability,
         memory_gb=memory_class(gpu.memory_bytes),
+        module=module_name(root),
     )
 
 
@@ -89,15 +104,44 @@ def l4t_version(root: Path = ROOT) -> str:
         text = (root / "etc" / "nv_tegra_release").read_text(errors="replace")
     except OSError:
         text = ""
-    if found := _RELEASE.search(text):
-        return f"{found[1]}.{found[2]}"
+    if found := l4t_of_file(text):
+        return found
     command = ["dpkg-query", "--show", "--showformat", "${Version}", "nvidia-l4t-core"]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)
     except (OSError, subprocess.TimeoutExpired):
         return ""
-    package = _PACKAGE.match(done.stdout) if done.returncode == 0 else None
-    return package[1] if package else ""
+    return l4t_of_package(done.stdout) if done.returncode == 0 else ""
+
+
+def l4t_of_file(text: str) -> str:
+    """L4T by /etc/nv_tegra_release (# R36 (release), REVISION: 4.3, ...), or empty."""
+    found = _RELEASE.search(text)
+    return f"{found[1]}.{found[2]}" if found else ""
+
+
+def l4t_of_package(version: str) -> str:
+    """L4T by the version of nvidia-l4t-core (36.4.3-20250107174145), or empty."""
+    found = _PACKAGE.match(version)
+    return found[1] if found else ""
+
+
+def module_name(root: Path = ROOT) -> str:
+    """The module by its EEPROM, as the boot control tells it; empty where it does not, or where the
+    table of platforms has no such board."""
+    try:
+        text = (root / "etc" / "nv_boot_control.conf").read_text(errors="replace")
+    except OSError:
+        return ""
+    board = board_of(tnspec_of(text) or "")
+    module = module_of_board(board) if board else None
+    return module.name if module else ""
+
+
+def tnspec_of(text: str) -> str | None:
+    """The TNSPEC of /etc/nv_boot_control.conf: board, version, SKU and configuration."""
+    found = _TNSPEC.search(text)
+    return found[1] if found else None
 
 
 def memory_class(size: int) -> int:
@@ -139,6 +183,11 @@ def _compare(found: Fingerprint, release: Release, wanted: Target) -> None:
             next_step="take a device with that JetPack, or compile for this one with --target",
         )
     module = wanted.module
+    if found.module and found.module != module.name:
+        raise TargetError(
+            f"the bundle is for {wanted.name}; this device is {found.module}",
+            next_step="take a device of that module, or compile for this one with --target",
+        )
     if (found.capability, found.memory_gb) != (module.compute_capability, module.memory_gb):
         raise TargetError(
             f"the bundle is for {wanted.name}: compute capability {module.compute_capability}, "

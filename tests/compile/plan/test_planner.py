@@ -272,6 +272,7 @@ def test_every_part_of_the_fingerprint_and_the_settings_is_in_the_key(device, bu
         "gpu": "Thor",
         "capability": "11.0",
         "memory_gb": 8,
+        "module": "orin-nano-8gb",
     }
     assert set(changes) == set(found.__struct_fields__)
     others = [
