@@ -144,6 +144,22 @@ def read_bundle(stream: BinaryIO, size: int, trust: Trust | None = None) -> Bund
     return Bundle(manifest=manifest, identity=identity, signer=signer, _members=members)
 
 
+def read_bytes_of(file: Path) -> bytes:
+    """A regular file's bytes, at most as many as a bundle may have. Raises BundleError."""
+    try:
+        if not file.is_file():  # a pipe or a device would block, or never end
+            raise BundleError(f"{file.name} is not a file", next_step="check the path")
+        with file.open("rb") as stream:
+            raw = stream.read(MAX_BUNDLE_BYTES + 1)
+    except OSError as error:
+        raise BundleError(
+            f"{file.name} cannot be read: {error.strerror}", next_step="check its permissions"
+        ) from error
+    if len(raw) > MAX_BUNDLE_BYTES:
+        raise BundleTooLargeError(f"{file.name} is over {MAX_BUNDLE_BYTES >> 20} MiB")
+    return raw
+
+
 def insist_on_signature(bundle: Bundle, file: Path) -> None:
     """Raises UnsignedBundleError, saying whether the signature or the trust is missing."""
     if bundle.signed:

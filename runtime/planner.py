@@ -22,8 +22,8 @@ import msgspec
 from scanside.runtime.bundle import Bundle
 from scanside.runtime.cache import cache_folder
 from scanside.runtime.errors import PlanError
-from scanside.runtime.files import replace_file
 from scanside.runtime.fingerprint import Fingerprint
+from scanside.runtime.kept_plans import keep_plan
 from scanside.runtime.plan_lines import Line, printable, read_line, told_error
 from scanside.runtime.plans import (
     BUILDER_MODULE,
@@ -99,12 +99,7 @@ def build_plan_file(
                 raise PlanError("the builder ended without a plan")
             data = out.read_bytes()
         check_evidence(evidence, data, bundle.manifest)
-        path = folder / f"{evidence.key}.plan"
-        # The evidence last: a plan without it is not looked at.
-        with replace_file(path) as stream:
-            stream.write(data)
-        with replace_file(path.with_suffix(".json")) as stream:
-            stream.write(evidence.encode())
+        path = keep_plan(folder, data, evidence)
     except OSError as error:
         raise PlanError(
             f"the plan cannot be kept in {folder}: {error.strerror}",

@@ -27,16 +27,17 @@ from typing import NamedTuple
 import msgspec
 
 from scanside.runtime.bundle import (
-    MAX_BUNDLE_BYTES,
     Bundle,
     insist_on_signature,
     read_bundle,
+    read_bytes_of,
     refuse_older,
 )
-from scanside.runtime.errors import BundleError, BundleTooLargeError, StoreError
+from scanside.runtime.errors import BundleError, StoreError
 from scanside.runtime.files import LEFTOVERS, locked, make_folder, remove_files, replace_file
+from scanside.runtime.kept_plans import keep_plan, prune_plans
 from scanside.runtime.manifest import Digest, Name
-from scanside.runtime.plans import SOURCES, Evidence, check_evidence
+from scanside.runtime.plans import Evidence, check_evidence
 from scanside.runtime.signing import Trust
 
 LOCK_S = 60.0
@@ -133,10 +134,14 @@ class Store:
         path = self._bundles / sha256
         if not (_is_ours(path) and path.is_file()):
             raise StoreError(f"the store holds no bundle {sha256[:16]}", next_step=_INSTALL)
-        raw = _read(path)
+        raw = read_bytes_of(path)
         if hashlib.sha256(raw).hexdigest() != sha256:
             raise StoreError(f"the bundle {sha256[:16]} is damaged", next_step=_INSTALL)
         return self._verified(raw, path)
+
+    def file_of(self, sha256: str) -> Path:
+        """Where a bundle of the store lies; `open` says whether it is whole."""
+        return self._bundles / sha256
 
     def install(self, file: Path, *, force: bool = False) -> Installed:
         """Verify a bundle's file and keep a copy of the bytes that were verified; it is not active.
@@ -144,7 +149,7 @@ class Store:
         force: take one older than what was activated of that name, too.
         Raises BundleError as `Bundle.open`, UnsignedBundleError, DowngradeError.
         """
-        raw = _read(file)
+        raw = read_bytes_of(file)
         bundle = self._verified(raw, file)
         sha256 = hashlib.sha256(raw).hexdigest()
         path = self._bundles / sha256
@@ -201,14 +206,8 @@ class Store:
         """Keep a plan of a bundle's network; returns its file. PlanError where the evidence is not
         about this plan and this bundle."""
         check_evidence(evidence, plan, bundle.manifest)
-        path = self.plans / f"{evidence.key}.plan"
         with self._locked():
-            # The evidence last: a plan without it is not looked at.
-            with replace_file(path) as stream:
-                stream.write(plan)
-            with replace_file(path.with_suffix(".json")) as stream:
-                stream.write(evidence.encode())
-        return path
+            return keep_plan(self.plans, plan, evidence)
 
     def discard(self, sha256: str) -> None:
         """Remove one bundle, unless it is the active or the previous one."""
@@ -223,21 +222,9 @@ class Store:
         with self._locked():
             chosen = self.chosen()
             kept = {one: self._peek(one) for one in (chosen.active, chosen.previous) if one}
-            networks = {
-                members[source].sha256
-                for members in (bundle.manifest.members for bundle in kept.values())
-                for source in SOURCES
-                if source in members
-            }
             surplus = tuple(one for one in self.held() if one not in kept)
-            self._sweep(self.plans)
             remove_files([self._bundles / one for one in surplus])
-            for path in self.plans.glob("*.json"):
-                if _network_of(path) not in networks:
-                    remove_files([path])
-            remove_files(
-                path for path in self.plans.glob("*.plan") if not path.with_suffix(".json").exists()
-            )
+            prune_plans(self.plans, kept.values())
         return surplus
 
     def _choose(self, change: Callable[[Chosen], tuple[Chosen, Bundle]]) -> Bundle:
@@ -304,27 +291,3 @@ def _insist(previous: str | None) -> str:
 
 def _is_ours(path: Path) -> bool:
     return len(path.name) == 64 and not set(path.name) - set("0123456789abcdef")
-
-
-def _read(file: Path) -> bytes:
-    """A regular file's bytes, capped. Raises BundleError."""
-    try:
-        if not file.is_file():  # a pipe or a device would block, or never end
-            raise BundleError(f"{file.name} is not a file", next_step="check the path")
-        with file.open("rb") as stream:
-            raw = stream.read(MAX_BUNDLE_BYTES + 1)
-    except OSError as error:
-        raise BundleError(
-            f"{file.name} cannot be read: {error.strerror}", next_step="check its permissions"
-        ) from error
-    if len(raw) > MAX_BUNDLE_BYTES:
-        raise BundleTooLargeError(f"{file.name} is over {MAX_BUNDLE_BYTES >> 20} MiB")
-    return raw
-
-
-def _network_of(evidence: Path) -> str:
-    """sha256 of the file that a plan was built from; empty where its evidence is none."""
-    try:
-        return msgspec.json.decode(evidence.read_bytes(), type=Evidence).onnx
-    except (OSError, ValueError):
-        return ""

@@ -31,6 +31,7 @@ FIELDS = (
     "bytes",
     "seconds",
     "command",
+    "phase",
     "modality",
     "drift",
     "strength",

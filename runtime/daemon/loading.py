@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from scanside.runtime.daemon.states import State
 from scanside.runtime.engines import Engine
@@ -82,7 +82,7 @@ class FileSource:
 
     def first(self, report: Report) -> Loaded:
         report(State.VERIFYING)
-        return _load(self._open(self._file), self._engine, report)
+        return _load(self._open(self._file), self._file, self._engine, report)
 
     def next(self, file: Path | None, *, force: bool, running: Manifest) -> Load:
         if file is None:
@@ -98,7 +98,7 @@ class FileSource:
             bundle = self._open(file)
             if not force:
                 refuse_downgrade(bundle.manifest, running)
-            return _load(bundle, self._engine, report)
+            return _load(bundle, file, self._engine, report)
 
         return load
 
@@ -125,8 +125,8 @@ class StoreSource:
 
     def first(self, report: Report) -> Loaded:
         report(State.VERIFYING)
-        _, bundle = self._store.active()
-        return _load(bundle, self._engine, report)
+        sha256, bundle = self._store.active()
+        return self._load(sha256, bundle, report)
 
     def next(self, file: Path | None, *, force: bool, running: Manifest) -> Load:
         def install(report: Report) -> Loaded:
@@ -134,9 +134,9 @@ class StoreSource:
             assert file is not None
             sha256, bundle, added = self._store.install(file, force=force)
             with self._taken_out_again(sha256, added):
-                return _load(
+                return self._load(
+                    sha256,
                     bundle,
-                    self._engine,
                     report,
                     keep=lambda: self._store.activate(sha256, force=force),
                     guarded=lambda: self._taken_out_again(sha256, added),
@@ -145,11 +145,15 @@ class StoreSource:
         def go_back(report: Report) -> Loaded:
             report(State.VERIFYING)
             sha256, bundle = self._store.previous()
-            return _load(
-                bundle, self._engine, report, keep=lambda: self._store.rollback(expected=sha256)
+            return self._load(
+                sha256, bundle, report, keep=lambda: self._store.rollback(expected=sha256)
             )
 
         return go_back if file is None else install
+
+    def _load(self, sha256: str, bundle: Bundle, report: Report, **later: Any) -> Loaded:
+        file, plans = self._store.file_of(sha256), (self._store.plans,)
+        return _load(bundle, file, self._engine, report, plans, **later)
 
     @contextlib.contextmanager
     def _taken_out_again(self, sha256: str, added: bool) -> Iterator[None]:
@@ -164,18 +168,25 @@ class StoreSource:
 
 def _load(
     bundle: Bundle,
+    file: Path,
     engine: EngineChoice,
     report: Report,
+    plans: Sequence[Path] = (),
     *,
     keep: Callable[[], object] = lambda: None,
     guarded: Callable[[], contextlib.AbstractContextManager[None]] = contextlib.nullcontext,
 ) -> Loaded:
-    """guarded: a context for the self-test and for `keep`, which come later."""
+    """file: the bundle's. plans: folders of TensorRT's plans, the first for new ones [the user's].
+    guarded: a context for the self-test and for `keep`, which come later."""
+    from scanside.runtime.daemon.building import build_missing_plan
     from scanside.runtime.engines.choose import open_engine
     from scanside.runtime.golden import check_engine
+    from scanside.runtime.planner import plans_folder
 
     report(State.BUILDING)
-    opened = open_engine(bundle, engine.name, engine.threads)
+    plans = plans or (plans_folder(),)
+    build_missing_plan(bundle, file, engine.name, plans)
+    opened = open_engine(bundle, engine.name, engine.threads, plans)
     manifest = bundle.manifest
     card = ModelCard(
         name=manifest.name,

@@ -11,6 +11,7 @@ from scanside.runtime.daemon.control import Tell
 from scanside.runtime.daemon.inference import Arrived, Failed, Inference, News
 from scanside.runtime.daemon.journal import event, failure
 from scanside.runtime.daemon.loading import Load, Loaded, Source
+from scanside.runtime.daemon.memory import check_room_for_another
 from scanside.runtime.daemon.reception import Reception
 from scanside.runtime.daemon.schedule import Schedule
 from scanside.runtime.daemon.sessions import Job
@@ -154,6 +155,7 @@ class Models:
             raise SwapError("another swap is under way", next_step="wait until it is done")
         if bool(order.file) == order.rollback or not (order.rollback or order.file[0] == "/"):
             raise SwapError("a swap names the absolute path of one file, or rolls back")
+        check_room_for_another()
         file = None if order.rollback else Path(order.file)
         load = self._source.next(file, force=order.force, running=running.manifest)
         inference = Inference(load, self._schedule, self._post, self._retry_s)

@@ -1,0 +1,83 @@
+"""Is there room for a second model? From files as the kernel writes them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import cast
+
+import pytest
+
+from daemons import FACTS, AddOne, frame, loader, running
+from scanside.runtime import Client
+from scanside.runtime.control import Swap
+from scanside.runtime.daemon import models
+from scanside.runtime.daemon.loading import Source
+from scanside.runtime.daemon.memory import MARGIN, MIB, available, check_room_for_another, resident
+from scanside.runtime.errors import SwapError
+
+
+def machine(root: Path, *, free: int, held: int, **limits: tuple[str, int]) -> Path:
+    """free, held: MiB. limits: of a cgroup (`_` for /): memory.max and memory.current in MiB."""
+    (root / "proc/self").mkdir(parents=True)
+    (root / "proc/meminfo").write_text(
+        f"MemTotal:       16000000 kB\nMemFree:  1 kB\nMemAvailable:   {free * 1024} kB\n"
+    )
+    (root / "proc/self/status").write_text(
+        f"Name:\tscanside\nVmHWM:\t9 kB\nVmRSS:\t{held * 1024} kB\n"
+    )
+    for group, (most, used) in limits.items():
+        folder = root / "sys/fs/cgroup" / group.replace("_", "/").strip("/")
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "memory.max").write_text(f"{most}\n")
+        (folder / "memory.current").write_text(f"{used * MIB}\n")
+        (root / "proc/self/cgroup").write_text(f"0::/{group.replace('_', '/').strip('/')}\n")
+    return root
+
+
+def test_this_machine_tells_both() -> None:
+    assert (available() or 0) > 0
+    assert 10 * MIB < (resident() or 0) < 100 * 1024 * MIB
+
+
+def test_there_is_room_and_then_there_is_not(tmp_path: Path) -> None:
+    margin = MARGIN // MIB
+    check_room_for_another(machine(tmp_path / "a", free=300 + margin, held=300))
+    with pytest.raises(SwapError, match=f"{299 + margin} MiB of memory are free"):
+        check_room_for_another(machine(tmp_path / "b", free=299 + margin, held=300))
+
+
+@pytest.mark.parametrize(
+    ("limits", "left"),
+    [
+        ({"system.slice_scanside.service": (str(900 * MIB), 700)}, 200),
+        ({"system.slice_scanside.service": ("max", 700)}, 1000),
+        ({"system.slice": (str(800 * MIB), 750), "system.slice_scanside.service": ("max", 1)}, 50),
+        ({"system.slice_scanside.service": (str(500 * MIB), 700)}, 0),
+    ],
+    ids=["the unit's limit", "no limit", "the slice's limit", "over it already"],
+)
+def test_the_limit_of_a_unit_counts(
+    tmp_path: Path, limits: dict[str, tuple[str, int]], left: int
+) -> None:
+    assert available(machine(tmp_path / "a", free=1000, held=10, **limits)) == left * MIB
+
+
+def test_what_the_kernel_does_not_tell_refuses_nothing(tmp_path: Path) -> None:
+    check_room_for_another(tmp_path)
+    machine(tmp_path / "a", free=0, held=10)
+    (tmp_path / "a/proc/self/status").write_text("VmRSS: lots\n")
+    check_room_for_another(tmp_path / "a")
+
+
+def test_a_swap_asks_first_and_the_model_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    def full() -> None:
+        raise SwapError("no room")
+
+    monkeypatch.setattr(models, "check_room_for_another", full)
+    with (
+        running(loader(AddOne()), source=cast(Source, object())) as daemon,
+        Client(daemon.url) as one,
+    ):
+        with pytest.raises(SwapError, match="no room"):
+            daemon._models.swap(Swap(file="/new.scanside"), lambda answer: None)
+        assert one.enhance(frame(0), FACTS).outcome.value == "enhanced"
