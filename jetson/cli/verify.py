@@ -1,0 +1,172 @@
+"""`scanside device verify`: the acceptance run of this unit, and checking what one left."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING
+
+import click
+
+from scanside.jetson.cli.running import PATH, root_option
+from scanside.jetson.cli.store_options import store_options
+from scanside.jetson.layout import LOGS, SETTINGS
+from scanside.runtime.cli.engine_options import engine_options
+
+if TYPE_CHECKING:
+    from scanside.jetson.machine import Machine
+    from scanside.jetson.verify.record import Evidence
+    from scanside.runtime.bundle import Bundle
+
+KEY = f"{SETTINGS}/device.key"
+
+
+@click.command("verify")
+@click.argument("file", type=PATH, metavar="[FILE]", required=False)
+@click.option("--check", type=PATH, metavar="EVIDENCE", help="Check signed evidence instead.")
+@click.option(
+    "--key",
+    type=PATH,
+    metavar="FILE",
+    help=f"The key to sign with [{KEY}, made where there is none]; with --check, the public key "
+    "that must have signed.",
+)
+@click.option("--out", type=PATH, metavar="FOLDER", help=f"For the evidence [{LOGS}].")
+@click.option("--mode", "modes", multiple=True, help="A power mode, by name [those allowed].")
+@click.option("--frames", type=click.IntRange(min=10), default=200, show_default=True)
+@click.option(
+    "--pauses",
+    type=click.IntRange(min=1),
+    default=20,
+    show_default=True,
+    help="Frames in each mode with half a second of idling before each.",
+)
+@click.option(
+    "--soak-minutes",
+    type=click.FloatRange(min=0, min_open=True),
+    default=10.0,
+    show_default=True,
+)
+@click.option("--deadline-ms", type=click.FloatRange(min=0, min_open=True), help="To be kept.")
+@click.option("--json", "as_json", is_flag=True, help="Print the evidence as JSON.")
+@store_options
+@engine_options
+@root_option
+def command(
+    file: Path | None,
+    check: Path | None,
+    key: Path | None,
+    out: Path | None,
+    modes: tuple[str, ...],
+    frames: int,
+    pauses: int,
+    soak_minutes: float,
+    deadline_ms: float | None,
+    as_json: bool,
+    store: str,
+    allow_unsigned: bool,
+    engine: str,
+    threads: int | None,
+    root: Path,
+) -> None:
+    """Run the store's active bundle, or FILE, through the acceptance run: golden frames and latency
+    in each power mode, then a soak. It leaves a signed evidence file and a page to hand over.
+
+    The power mode is put back at the end. Do it before patients are scanned: the service, if it
+    runs, shares the GPU meanwhile. Not verified on hardware.
+
+    \b
+    Example:
+      sudo scanside device verify
+      sudo scanside device verify --soak-minutes 60 --deadline-ms 50
+      scanside device verify --check scanside-verify.json --key device.key.pub
+    """
+    from scanside.jetson.machine import Machine
+    from scanside.jetson.verify.acceptance import Acceptance
+    from scanside.jetson.verify.page import page
+    from scanside.jetson.verify.sealed import device_key, open_sealed, seal
+    from scanside.runtime.errors import DeviceError
+
+    if check is not None:
+        opened = open_sealed(check, [key] if key else [])
+        _show(opened.evidence, as_json)
+        click.echo(f"signed with {opened.key}, and unchanged", err=True)
+        if not opened.known:
+            click.echo("note: by the key in the file itself; name the device's by --key", err=True)
+        return
+    machine = Machine(root)
+    signing_key = device_key(key or machine.path(KEY))
+    bundle, sha256 = _bundle(machine, file, store, allow_unsigned)
+    with _ended_by_signals():
+        evidence = Acceptance(
+            machine,
+            bundle,
+            sha256,
+            machine.path(f"{store}/plans"),
+            engine=engine,
+            threads=threads,
+            modes=modes,
+            frames=frames,
+            gaps=pauses,
+            soak_minutes=soak_minutes,
+            deadline_ms=deadline_ms,
+            told=lambda text: click.echo(f"  {text}", err=True),
+        ).run()
+    folder = out or machine.path(LOGS)
+    name = f"verify-{evidence.time[:19].replace(':', '')}"
+    sealed = folder / f"{name}.json"
+    identity = seal(evidence, signing_key, sealed)
+    (folder / f"{name}.html").write_text(page(evidence, sealed.name, identity))
+    _show(evidence, as_json)
+    click.echo(f"evidence: {sealed}, signed with {identity[:16]}", err=True)
+    click.echo(f"to hand over: {folder / name}.html", err=True)
+    if not evidence.passed:
+        failed = [one.what for one in evidence.checks if one.passed is False]
+        raise DeviceError(
+            f"the unit did not pass: {'; '.join(failed)}", next_step="see the page for the figures"
+        )
+
+
+def _bundle(
+    machine: Machine, file: Path | None, store: str, allow_unsigned: bool
+) -> tuple[Bundle, str]:
+    from scanside.jetson.install.checks import read_verified
+    from scanside.jetson.install.places import open_store
+
+    if file is not None:
+        return read_verified(machine, file, allow_unsigned)
+    sha256, bundle = open_store(machine, store, allow_unsigned=allow_unsigned).active()
+    return bundle, sha256
+
+
+def _show(evidence: Evidence, as_json: bool) -> None:
+    import msgspec
+
+    if as_json:
+        click.echo(msgspec.json.format(msgspec.json.encode(evidence)).decode())
+        return
+    click.echo(evidence.headline)
+    for check in evidence.checks:
+        sign, colour = {True: ("✓", "green"), False: ("✗", "red"), None: ("·", "bright_black")}[
+            check.passed
+        ]
+        click.secho(f"{sign} {check.what}: {check.figure}", fg=colour)
+
+
+@contextmanager
+def _ended_by_signals() -> Iterator[None]:
+    """SIGTERM and a lost terminal end the run as Ctrl-C does: the power mode is put back."""
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    names = (signal.SIGTERM, signal.SIGHUP)
+    before = [signal.signal(name, stop) for name in names]
+    try:
+        yield
+    finally:
+        for name, handler in zip(names, before, strict=True):
+            signal.signal(name, handler)

@@ -1,0 +1,1 @@
+"""The acceptance run on a device, and the signed evidence that it leaves."""
