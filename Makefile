@@ -6,11 +6,16 @@ INSTALLED := $(VENV)/.installed
 TOOLS := .venv-tools
 SHELL := /bin/bash
 
-.PHONY: help demo test check bench swaps figures clean
+.PHONY: help demo test check bench doctor-corpus swaps fuzz kills soak sbom soup figures clean kills-device test-aarch64 offline-package
 .DEFAULT_GOAL := help
 
+# The device's code on JetPack's Pythons: a call that one of them lacks is an error of types. NumPy's
+# own types want a newer Python than 3.10, so what it returns is not looked at there.
+DEVICE_PYTHONS := 3.10 3.12
+DEVICE_TYPES := --no-warn-return-any -p scanside.jetson -p scanside.runtime -m scanside.compile.plan
+
 help:  ## print these verbs
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
 
 demo: $(INSTALLED)  ## train, compile, serve, stream, and write runs/demo/report.html (10 minutes on 4 cores)
 	$(BIN)/scanside demo --out runs/demo
@@ -18,19 +23,58 @@ demo: $(INSTALLED)  ## train, compile, serve, stream, and write runs/demo/report
 test: $(INSTALLED)  ## run the tests (real DICOM from SCANSIDE_DATA where it is there)
 	$(BIN)/python -m pytest
 
+test-aarch64: $(INSTALLED)  ## the runtime on an emulated aarch64, held against x86 (2 minutes; BUNDLE=FILE serves that one)
+	$(BIN)/python tests/aarch64 $(BUNDLE)
+
 check: $(INSTALLED) $(TOOLS)/.installed  ## lint, format, types, shell
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	@mkdir -p .types/scanside
 	@for room in train compile runtime benchmarks jetson; do ln -sfn ../../$$room .types/scanside/$$room; done
 	cd .types && MYPYPATH=. ../$(BIN)/mypy --config-file ../pyproject.toml -p scanside
-	$(TOOLS)/bin/shellcheck .ci/run
+	for python in $(DEVICE_PYTHONS); do (cd .types && MYPYPATH=. ../$(BIN)/mypy --config-file \
+	  ../pyproject.toml --python-version $$python $(DEVICE_TYPES)) || exit; done
+	$(TOOLS)/bin/shellcheck .ci/run jetson/package/setup.sh
 
-bench: $(INSTALLED) runs/demo/report.json  ## measure latency of the demo's bundle, engines in turn
+bench: $(INSTALLED) runs/demo/report.json  ## measure the demo's bundle: engines in turn, and served
 	$(BIN)/scanside bench latency runs/demo/denoise-ct-0.1.0.scanside --run runs/demo/train
+	$(BIN)/scanside bench serving runs/demo/denoise-ct-0.1.0.scanside --short
+
+doctor-corpus: $(INSTALLED)  ## the doctor on 118 fake Jetsons, its verdict beside what it must be (1 minute)
+	$(BIN)/python tests/fake_jetsons/show.py
 
 swaps: $(INSTALLED)  ## swap the model 50 times under the load of 4 clients, every third bundle broken
 	$(BIN)/python tests/swap_load.py 50
+
+SOAK_MINUTES ?= 30
+
+fuzz: $(INSTALLED)  ## say a million mutated messages to a daemon, and judge each answer (6 minutes)
+	PYTHONPATH=tests $(BIN)/python -m reliability.fuzz 1000000
+
+kills: $(INSTALLED)  ## kill -9 clients and the daemon 100 times each, over tcp, ipc and shared memory
+	PYTHONPATH=tests $(BIN)/python -m reliability.kills 100 100
+
+soak: $(INSTALLED)  ## load a daemon for SOAK_MINUTES [30]: is its memory flat, every frame accounted for
+	PYTHONPATH=tests $(BIN)/python -m reliability.soak $(SOAK_MINUTES)
+
+kills-device: $(INSTALLED)  ## kill install, rollback, prune and update 1,000 times on a fake device (some minutes)
+	$(BIN)/python tests/device_kills.py 1000
+
+# BUNDLE and TRUST may name several files. An unsigned package needs UNSIGNED=yes.
+offline-package: $(INSTALLED)  ## all that a blank Jetson needs: JETPACK=6.2 KEY=FILE [BUNDLE= TRUST= EXTRA_WHEELS= OUT=dist]
+	$(BIN)/python -m scanside.jetson.package --jetpack '$(JETPACK)' --out '$(or $(OUT),dist)' \
+	  $(if $(KEY),--key '$(KEY)') $(if $(UNSIGNED),--unsigned) \
+	  $(if $(EXTRA_WHEELS),--extra-wheels '$(EXTRA_WHEELS)') \
+	  $(foreach file,$(BUNDLE),--bundle '$(file)') $(foreach file,$(TRUST),--trust '$(file)')
+
+sbom: $(INSTALLED)  ## what a device's installation is made of, as CycloneDX: runs/sbom/, a file per JetPack
+	for jetpack in 6.2 7.2; do \
+	  $(BIN)/python -m scanside.jetson.inventory sbom --jetpack $$jetpack \
+	    --out runs/sbom/scanside-jp$$jetpack.cdx.json || exit; \
+	done
+
+soup: $(INSTALLED)  ## write docs/soup.md anew, the same for people
+	$(BIN)/python -m scanside.jetson.inventory soup --out docs/soup.md
 
 FIGURES := denoise-ct denoise-mr sr-ct sr-mr srgan-mr
 
