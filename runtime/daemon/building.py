@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from scanside.runtime.bundle import Bundle
@@ -12,16 +13,23 @@ from scanside.runtime.engines.choose import AUTO, TENSORRT
 from scanside.runtime.engines.tensorrt.libraries import version as tensorrt_version
 from scanside.runtime.engines.tensorrt.lookup import find_plan
 from scanside.runtime.errors import EngineError, EngineUnavailableError
-from scanside.runtime.plan_lines import Line
+from scanside.runtime.plan_lines import Line, printable
 from scanside.runtime.planner import build_plan_file, probe
 
+TELL_S = 1.0
 
-def build_missing_plan(bundle: Bundle, file: Path, engine: str, folders: Sequence[Path]) -> None:
+
+def build_missing_plan(
+    bundle: Bundle, file: Path, engine: str, folders: Sequence[Path], tell: Callable[[str], None]
+) -> None:
     """Build the plan of `bundle`, whose file is `file`, into the first of `folders`, unless it is
     there, the engine needs none, or this machine has no TensorRT or GPU.
 
-    It takes minutes, in a process of its own. Raises what `build_plan_file` raises where TensorRT
-    is the engine that was named; for `auto` that is logged, and another engine may serve.
+    It takes minutes, in a process of its own; `tell` is told each phase, and about once a second
+    how far it is. A plan that is not what its evidence says counts as missing.
+
+    Raises what `build_plan_file` raises where TensorRT is the engine that was named; for `auto`
+    that is logged, and another engine may serve.
     """
     if engine not in (AUTO, TENSORRT):
         return
@@ -34,11 +42,18 @@ def build_missing_plan(bundle: Bundle, file: Path, engine: str, folders: Sequenc
         find_plan(bundle, device, folders)
         return
     phases: list[str] = []
+    following = 0.0
 
     def show(line: Line) -> None:
-        if line.phase not in phases:
-            phases.append(line.phase)
-            event("building", phase=line.phase)
+        nonlocal following
+        phase = printable(line.phase)
+        if phase not in phases:
+            phases.append(phase)
+            event("building", phase=phase)
+        elif time.monotonic() < following:
+            return
+        following = time.monotonic() + TELL_S
+        tell(f"{phase} {100 * line.done // line.steps}%" if line.steps else phase)
 
     try:
         kept = build_plan_file(file, folders[0], show)

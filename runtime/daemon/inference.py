@@ -45,7 +45,15 @@ class Failed:
     error: Exception
 
 
-News = Arrived | Failed | Job
+@dataclass(frozen=True)
+class Advanced:
+    """How far it is within `state`, in words."""
+
+    state: State
+    progress: str
+
+
+News = Arrived | Advanced | Failed | Job
 
 
 class Inference(threading.Thread):
@@ -72,7 +80,7 @@ class Inference(threading.Thread):
 
     def run(self) -> None:
         try:
-            loaded = self._load(lambda state: self._post(Arrived(state)))
+            loaded = self._load(self._report)
             try:
                 self._post(Arrived(State.SELF_TEST))
                 loaded.check()
@@ -84,6 +92,9 @@ class Inference(threading.Thread):
                 loaded.engine.close()
         except Exception as error:  # noqa: BLE001 - raised again by the daemon's own thread
             self._post(Failed(error))
+
+    def _report(self, state: State, progress: str = "") -> None:
+        self._post(Advanced(state, progress) if progress else Arrived(state))
 
     def _serve(self, loaded: Loaded) -> None:
         failures = 0

@@ -8,9 +8,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from scanside.runtime.daemon.memory import check_room_for_another
 from scanside.runtime.daemon.states import State
 from scanside.runtime.engines import Engine
-from scanside.runtime.errors import SwapError
+from scanside.runtime.errors import (
+    BundleError,
+    GoldenMismatchError,
+    ScansideError,
+    StoreError,
+    SwapError,
+)
 from scanside.runtime.manifest import Manifest
 from scanside.runtime.wire import ModelCard
 
@@ -18,8 +25,11 @@ if TYPE_CHECKING:
     from scanside.runtime.bundle import Bundle
     from scanside.runtime.store import Store
 
-Report = Callable[[State], None]
-"""Tells the daemon which state the loading has come to."""
+
+class Report(Protocol):
+    """Tells the daemon which state the loading has come to, or in words how far it is within."""
+
+    def __call__(self, state: State, progress: str = "") -> None: ...
 
 
 @dataclass(frozen=True)
@@ -98,6 +108,7 @@ class FileSource:
             bundle = self._open(file)
             if not force:
                 refuse_downgrade(bundle.manifest, running)
+            check_room_for_another(bundle.manifest.memory_budget_mb)
             return _load(bundle, file, self._engine, report)
 
         return load
@@ -125,8 +136,9 @@ class StoreSource:
 
     def first(self, report: Report) -> Loaded:
         report(State.VERIFYING)
-        sha256, bundle = self._store.active()
-        return self._load(sha256, bundle, report)
+        with self._way_back_told():
+            sha256, bundle = self._store.active()
+        return self._load(sha256, bundle, report, guarded=self._way_back_told)
 
     def next(self, file: Path | None, *, force: bool, running: Manifest) -> Load:
         def install(report: Report) -> Loaded:
@@ -134,6 +146,7 @@ class StoreSource:
             assert file is not None
             sha256, bundle, added = self._store.install(file, force=force)
             with self._taken_out_again(sha256, added):
+                check_room_for_another(bundle.manifest.memory_budget_mb)
                 return self._load(
                     sha256,
                     bundle,
@@ -145,6 +158,7 @@ class StoreSource:
         def go_back(report: Report) -> Loaded:
             report(State.VERIFYING)
             sha256, bundle = self._store.previous()
+            check_room_for_another(bundle.manifest.memory_budget_mb)
             return self._load(
                 sha256, bundle, report, keep=lambda: self._store.rollback(expected=sha256)
             )
@@ -154,6 +168,26 @@ class StoreSource:
     def _load(self, sha256: str, bundle: Bundle, report: Report, **later: Any) -> Loaded:
         file, plans = self._store.file_of(sha256), (self._store.plans,)
         return _load(bundle, file, self._engine, report, plans, **later)
+
+    @contextlib.contextmanager
+    def _way_back_told(self) -> Iterator[None]:
+        """An active bundle that fails inside ends the daemon with an error that says how to go back
+        to the one before. A person does: on its own, a device would serve an older model unseen."""
+        try:
+            yield
+        except (BundleError, GoldenMismatchError, StoreError) as error:
+            if self._can_go_back():
+                back = f"scanside store rollback --store {self.folder}"
+                step = error.next_step or "look into the daemon's log"
+                error.next_step = f"{step}; or go back to the bundle before: {back}"
+            raise
+
+    def _can_go_back(self) -> bool:
+        try:
+            self._store.previous()
+        except ScansideError:
+            return False
+        return True
 
     @contextlib.contextmanager
     def _taken_out_again(self, sha256: str, added: bool) -> Iterator[None]:
@@ -185,7 +219,9 @@ def _load(
 
     report(State.BUILDING)
     plans = plans or (plans_folder(),)
-    build_missing_plan(bundle, file, engine.name, plans)
+    build_missing_plan(
+        *(bundle, file, engine.name, plans), lambda progress: report(State.BUILDING, progress)
+    )
     opened = open_engine(bundle, engine.name, engine.threads, plans)
     manifest = bundle.manifest
     card = ModelCard(

@@ -11,17 +11,19 @@ MARGIN = 128 << 20
 MIB = 1 << 20
 
 
-def check_room_for_another(root: Path = ROOT) -> None:
-    """Raise SwapError where this machine has less memory to give than this process holds already.
+def check_room_for_another(budget_mb: int = 0, root: Path = ROOT) -> None:
+    """Raise SwapError where this machine has less memory to give than a second model needs, and a
+    margin.
 
-    That is what a second model may need at the most, and a margin. Where the kernel does not tell,
-    nothing is refused: the swap may fail later, and the model that serves goes on.
+    budget_mb: what its manifest grants it (MiB); 0 where that is not known: then it is taken to
+    need what this process holds already. Where the kernel does not tell, nothing is refused: the
+    swap may fail later, and the model that serves goes on.
     """
-    free, held = available(root), resident(root)
-    if free is not None and held is not None and free < held + MARGIN:
+    free, need = available(root), budget_mb * MIB or resident(root)
+    if free is not None and need is not None and free < need + MARGIN:
         raise SwapError(
             f"{free // MIB} MiB of memory are free, and a second model beside this one may need "
-            f"{(held + MARGIN) // MIB}",
+            f"{(need + MARGIN) // MIB}",
             next_step="stop other programs, or install the bundle and restart the daemon",
         )
 

@@ -8,10 +8,9 @@ from pathlib import Path
 
 from scanside.runtime import control
 from scanside.runtime.daemon.control import Tell
-from scanside.runtime.daemon.inference import Arrived, Failed, Inference, News
+from scanside.runtime.daemon.inference import Advanced, Arrived, Failed, Inference, News
 from scanside.runtime.daemon.journal import event, failure
 from scanside.runtime.daemon.loading import Load, Loaded, Source
-from scanside.runtime.daemon.memory import check_room_for_another
 from scanside.runtime.daemon.reception import Reception
 from scanside.runtime.daemon.schedule import Schedule
 from scanside.runtime.daemon.sessions import Job
@@ -27,6 +26,7 @@ class Models:
 
     load: makes the first model ready. source: where others come from, or None. retry_s: see
     `Inference`. drain: stops the daemon. on_ready: called once, when the first model is.
+    on_progress: told the state and how far the first model's loading is within it.
     failure: what ended the loading of the first model.
     """
 
@@ -42,6 +42,7 @@ class Models:
         ring: Callable[[], None],
         drain: Callable[[], None],
         on_ready: Callable[[ModelCard], None],
+        on_progress: Callable[[str], None] = lambda text: None,
     ) -> None:
         self.failure: Exception | None = None
         self._source = source
@@ -52,6 +53,7 @@ class Models:
         self._ring = ring
         self.drain = drain
         self._on_ready = on_ready
+        self._on_progress = on_progress
         self._news: deque[tuple[Inference, News]] = deque()
         self._candidate: Candidate | None = None
         self._serving: Inference | None = Inference(load, schedule, self._post, retry_s)
@@ -79,6 +81,8 @@ class Models:
                 self._read_candidate(self._candidate, news)
             elif source is not self._serving:
                 continue  # a model that was relieved
+            elif isinstance(news, Advanced):
+                self._on_progress(f"{news.state.value}: {news.progress}")
             elif isinstance(news, Failed):
                 failure("model failed", news.error)
                 self.failure = news.error
@@ -109,10 +113,13 @@ class Models:
         if first and news.loaded is not None:
             self._on_ready(news.loaded.card)
 
-    def _read_candidate(self, candidate: Candidate, news: Arrived | Failed) -> None:
+    def _read_candidate(self, candidate: Candidate, news: Arrived | Advanced | Failed) -> None:
         if isinstance(news, Failed):
             self._candidate = None
             candidate.give_up(news.error)
+            return
+        if isinstance(news, Advanced):
+            candidate.advanced(news.progress)
             return
         candidate.enter(news.state)
         if news.loaded is not None:
@@ -155,7 +162,6 @@ class Models:
             raise SwapError("another swap is under way", next_step="wait until it is done")
         if bool(order.file) == order.rollback or not (order.rollback or order.file[0] == "/"):
             raise SwapError("a swap names the absolute path of one file, or rolls back")
-        check_room_for_another()
         file = None if order.rollback else Path(order.file)
         load = self._source.next(file, force=order.force, running=running.manifest)
         inference = Inference(load, self._schedule, self._post, self._retry_s)

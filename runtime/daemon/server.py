@@ -100,6 +100,7 @@ class Daemon:
             ring=self._wakeup.ring,
             drain=self.drain,
             on_ready=lambda card: on_ready(self.url, card),
+            on_progress=self._notifier.state,
         )
         self._commands = Commands(self._models, self._reception.register, self._mail.door)
         self._drain_s = drain_s

@@ -29,6 +29,10 @@ class Candidate:
         """Raises IllegalTransitionError as `Life.enter`."""
         self._life.enter(state)
 
+    def advanced(self, progress: str) -> None:
+        """progress: how far it is within its state, in words."""
+        self._tell(Progress(state=f"{self.state.value}: {progress}"))
+
     def took_over(self, loaded: Loaded) -> None:
         event(
             "swapped",

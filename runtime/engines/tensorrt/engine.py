@@ -113,15 +113,21 @@ class TensorRtEngine:
             self._insist().network.prepare(tile.bottom - tile.top, tile.right - tile.left)
 
     def close(self) -> None:
-        """Let go of the GPU; running afterwards is an EngineError."""
+        """Let go of the GPU; running afterwards is an EngineError. A GPU that failed is let go of
+        without an error: it takes no calls any more, and the process's end frees what it holds."""
         if self._gpu is None:
             return
-        self._context.push()
+        try:
+            self._context.push()
+        except self._cuda.Error:
+            self._gpu = None
+            return
         with contextlib.suppress(self._cuda.Error, EngineError):
             self._gpu.stream.synchronize()
             self._gpu.network.close()
         self._gpu = None  # freed while the context is current
-        self._detach()
+        with contextlib.suppress(self._cuda.Error):
+            self._detach()
 
     def _detach(self) -> None:
         """Give the context back. It must be current: from another thread than the one that took it,
@@ -175,7 +181,10 @@ class TensorRtEngine:
         """The context pushed, foreign errors turned into EngineError, and nothing left in flight:
         a run that goes on would write into the next frame."""
         gpu = self._insist()
-        self._context.push()
+        try:
+            self._context.push()  # where an earlier error of the GPU may come up again
+        except self._cuda.Error as error:
+            raise _failed(error) from error
         try:
             try:
                 yield
@@ -184,13 +193,17 @@ class TensorRtEngine:
                     gpu.stream.synchronize()
                 if isinstance(error, EngineError):
                     raise
-                raise EngineError(
-                    f"{NAME} failed on a frame: {type(error).__name__}",
-                    next_step="pass the original frame on; if it happens again, restart the "
-                    "daemon: a GPU error lasts as long as the process",
-                ) from error
+                raise _failed(error) from error
         finally:
             self._cuda.Context.pop()
+
+
+def _failed(error: Exception) -> EngineError:
+    return EngineError(
+        f"{NAME} failed on a frame: {type(error).__name__}",
+        next_step="pass the original frame on; if it happens again, restart the daemon: a GPU "
+        "error lasts as long as the process",
+    )
 
 
 class _OnGpu:

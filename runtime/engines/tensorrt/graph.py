@@ -91,7 +91,14 @@ def _ended(driver: Any, stream: Any) -> Any | None:
 
 def _ask(driver: Any, name: str, *arguments: Any) -> Any:
     """What a call gives beside its status; None where that is nothing."""
-    status, *given = getattr(driver, name)(*arguments)
+    try:
+        status, *given = getattr(driver, name)(*arguments)
+    except (AttributeError, RuntimeError) as error:
+        # RuntimeError: the package knows the call, and the device's driver is too old for it.
+        raise EngineError(
+            f"cuda-bindings has no {name} here",
+            next_step="install the version of cuda-bindings for this driver, or none",
+        ) from error
     if int(status) != 0:
         raise EngineError(
             f"the CUDA driver answers {name} with error {int(status)}",

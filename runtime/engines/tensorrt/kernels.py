@@ -14,7 +14,7 @@ import numpy as np
 
 from scanside.runtime.frame import FrameFacts
 from scanside.runtime.tiling import Tile, padded_side
-from scanside.runtime.unit_range import UnitRange
+from scanside.runtime.unit_range import LARGEST_CONSTANT, UnitRange
 
 SOURCE = Path(__file__).with_name("kernels.cu")
 PTX = SOURCE.with_suffix(".ptx")
@@ -23,8 +23,6 @@ PTX_OPTIONS = ("--gpu-architecture=compute_75", "--fmad=false", "--std=c++14")
 BLOCK = (32, 8, 1)
 # Beyond all stored values: a range out there holds none of them, and every int fits.
 _NO_VALUE = 1 << 17
-# As FrameMap bounds a residual, see there.
-_LARGEST_CONSTANT = 2.0**60
 
 
 class Frame(NamedTuple):
@@ -84,7 +82,7 @@ def frame_of(
         zero=unit.zero,
         span=unit.span,
         fade=unit.fade,
-        limit=_LARGEST_CONSTANT / abs(unit.span),
+        limit=LARGEST_CONSTANT / abs(unit.span),
     )
 
 

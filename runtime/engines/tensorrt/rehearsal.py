@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
 from typing import IO
 
 import msgspec
@@ -44,7 +45,9 @@ def main(stream: IO[bytes]) -> int:
             return 0
         sent = msgspec.json.decode(first, type=Sent)
         manifest = decode_manifest(_exactly(stream, sent.manifest))
-        engine = TensorRtEngine(manifest, _exactly(stream, sent.plan), device)
+        plan = _exactly(stream, sent.plan)
+        threading.Thread(target=_end_with, args=(stream,), daemon=True).start()
+        engine = TensorRtEngine(manifest, plan, device)
         engine.warm_up(manifest.sizes.minimum, manifest.sizes.minimum)
         engine.close()
         say(Line(phase=PHASE))
@@ -52,6 +55,14 @@ def main(stream: IO[bytes]) -> int:
         say_error(error)
         return error.exit_code
     return 0
+
+
+def _end_with(stream: IO[bytes]) -> None:
+    """Whoever started us keeps the stream open as long as it lives, and may be killed: a plan that
+    hangs must not keep the GPU from the next one."""
+    while os.read(stream.fileno(), 1):  # not by the stream, whose lock would be in the way at exit
+        pass
+    os._exit(1)
 
 
 def _exactly(stream: IO[bytes], size: int) -> bytes:

@@ -50,7 +50,7 @@ class Trial:
         assert self._process.stdin is not None
         with contextlib.suppress(BrokenPipeError):  # it died: what it said is read below
             self._process.stdin.write(msgspec.json.encode(sent) + b"\n" + described + plan)
-            self._process.stdin.close()
+            self._process.stdin.flush()  # left open: the child ends with it, and so with us
         if self._line().phase != PHASE:
             raise self._ended("did not say that it could open the plan")
 
