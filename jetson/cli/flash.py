@@ -102,6 +102,7 @@ def plan(as_json: bool, **words: Any) -> None:
 @click.pass_context
 def run(
     ctx: click.Context,
+    /,
     as_json: bool,
     accept_license: bool,
     show_secret: bool,
