@@ -69,7 +69,8 @@ class Keys(msgspec.Struct, frozen=True):
 
 def command_of(profile: Profile) -> Command:
     """Raises FlashError where the table has none."""
-    for row in rows("commands.json", Command):
+    known: tuple[Command, ...] = rows("commands.json", Command)
+    for row in known:
         if (
             _is_of(profile.release, row.l4t)
             and profile.module.startswith(row.modules)
@@ -86,7 +87,8 @@ def carrier_of(profile: Profile) -> Carrier | None:
     """None for another maker's. Raises FlashError where carrier and module do not fit."""
     if not profile.carrier:
         return None
-    for row in rows("carriers.json", Carrier):
+    known: tuple[Carrier, ...] = rows("carriers.json", Carrier)
+    for row in known:
         if row.name == profile.carrier and profile.module.startswith(row.modules):
             return row
     raise FlashError(
@@ -137,7 +139,8 @@ def named_files(profile: Profile) -> tuple[str, ...]:
 
 
 def host_of(release: str) -> Host:
-    for row in rows("hosts.json", Host):
+    known: tuple[Host, ...] = rows("hosts.json", Host)
+    for row in known:
         if _is_of(release, row.l4t):
             return row
     raise FlashError(
