@@ -205,7 +205,7 @@ def shown(near_identity: Path, tmp_path_factory: pytest.TempPathFactory) -> tupl
 
 def test_the_verb_prints_every_figure_beside_its_bar(shown):
     output, report = shown
-    words = ("met   ", "MISSED", "       near-identity, ")
+    words = ("met   ", "MISSED", "       near-identity, ", "       model, ")
     judged = [line for line in output.splitlines() if line.startswith(words)]
     assert judged == lines(verdicts(report))
     assert len(judged) == 8 + 8 + 2 + 1 + 2
