@@ -11,17 +11,15 @@ from scanside.jetson.device.release import read_release
 from scanside.jetson.layout import TRUST
 from scanside.jetson.machine import Machine
 from scanside.runtime.bundle import (
-    MAX_BUNDLE_BYTES,
     Bundle,
     insist_on_signature,
     read_bundle,
+    read_bytes_of,
     refuse_older,
 )
 from scanside.runtime.engines.choose import AUTO, TENSORRT
 from scanside.runtime.engines.tensorrt.libraries import version as tensorrt_version
 from scanside.runtime.errors import (
-    BundleError,
-    BundleTooLargeError,
     EngineUnavailableError,
     PlanError,
     TargetError,
@@ -46,17 +44,7 @@ def trust_of(machine: Machine) -> Trust:
 def read_verified(machine: Machine, file: Path, allow_unsigned: bool) -> tuple[Bundle, str]:
     """A bundle and the sha256 (hex) of its file. Raises BundleError as `Bundle.open`, and
     UnsignedBundleError."""
-    try:
-        if not file.is_file():
-            raise BundleError(f"{file.name} is not a file", next_step="check the path")
-        with file.open("rb") as stream:
-            raw = stream.read(MAX_BUNDLE_BYTES + 1)
-    except OSError as error:
-        raise BundleError(
-            f"{file.name} cannot be read: {error.strerror}", next_step="check its permissions"
-        ) from error
-    if len(raw) > MAX_BUNDLE_BYTES:
-        raise BundleTooLargeError(f"{file.name} is over {MAX_BUNDLE_BYTES >> 20} MiB")
+    raw = read_bytes_of(file)
     bundle = read_bundle(io.BytesIO(raw), len(raw), trust_of(machine))
     if not allow_unsigned:
         insist_on_signature(bundle, file)

@@ -34,7 +34,7 @@ from scanside.runtime.errors import (
 from scanside.runtime.inquiry import ask_status
 from wire_keys import let_in, make_client_keys, make_daemon_keys
 
-AT_ONCE_S = 5.0
+AT_ONCE_S = 25.0
 """Far less than the timeout of a client that is told nothing."""
 
 
@@ -88,9 +88,9 @@ def told_at_once(match: str, kind: type[Exception] = HandshakeError) -> Iterator
 
 def ask_in_both_ways(url: str, keys: Path | None, match: str) -> None:
     with told_at_once(match):
-        Client(url, keys=keys)
+        Client(url, keys=keys, timeout=2 * AT_ONCE_S)
     with told_at_once(match):
-        ask_status(url, SOON_S, keys)
+        ask_status(url, 2 * AT_ONCE_S, keys)
 
 
 @pytest.mark.parametrize("scheme", ["tcp", "ipc"])

@@ -28,8 +28,8 @@ def test_it_says_what_the_daemon_trusts_now(
         second = CliRunner().invoke(reload, ["--to", str(control)])
         (trust / "revoked").write_text("nonsense\n")
         broken = CliRunner().invoke(reload, ["--to", str(control)])
-    assert (first.exit_code, first.output) == (0, "0 trusted keys\n")
-    assert (second.exit_code, second.output) == (0, "1 trusted keys\n")
+    assert (first.exit_code, first.stdout) == (0, "0 trusted keys\n")
+    assert (second.exit_code, second.stdout) == (0, "1 trusted keys\n")
     assert isinstance(broken.exception, KeyFileError)
 
 
