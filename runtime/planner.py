@@ -28,6 +28,7 @@ from scanside.runtime.plan_lines import Line, printable, read_line, told_error
 from scanside.runtime.plans import (
     BUILDER_MODULE,
     DEFAULT_TIME_LIMIT_S,
+    LARGEST_EVIDENCE_BYTES,
     Evidence,
     check_evidence,
     plan_keys,
@@ -68,8 +69,10 @@ def kept_plan(bundle: Bundle, device: Fingerprint, folder: Path) -> KeptPlan | N
     for key in plan_keys(bundle.manifest, device).values():
         path = folder / f"{key}.plan"
         try:
-            raw = path.with_suffix(".json").read_bytes()
-            evidence = msgspec.json.decode(raw, type=Evidence)
+            with path.with_suffix(".json").open("rb") as stream:
+                evidence = msgspec.json.decode(stream.read(LARGEST_EVIDENCE_BYTES), type=Evidence)
+            if path.stat().st_size != evidence.size:  # whose largest is known: before it is read
+                continue
             check_evidence(evidence, path.read_bytes(), bundle.manifest)
         except (OSError, ValueError, PlanError):
             continue

@@ -27,6 +27,7 @@ DEFAULT_WORKSPACE_MB = 1024
 SOURCES = (TRT_MODEL, MODEL)
 """What a plan may be built from, the first that builds."""
 LARGEST_PLAN_BYTES = 256 << 20
+LARGEST_EVIDENCE_BYTES = 1 << 20
 _USUAL_SIDE = 512
 _BUILDER = 1  # what plan.py asks of TensorRT beside the settings: one more when that changes
 

@@ -1,7 +1,7 @@
 """Stands where pycuda.driver would: memory is the CPU's, kernels run as `cuda_on_cpu` built them.
 
-That the engine calls what the genuine pycuda has is test_pycuda.py's to prove. `calls` records what
-was asked for; `fail` names a call that raises from now on.
+That the engine calls what the genuine pycuda has is test_genuine_cuda.py's to prove. `calls`
+records what was asked for; `fail` names a call that raises from now on.
 """
 
 from __future__ import annotations
@@ -67,6 +67,8 @@ class ThinCuda(ModuleType):
         self.told("retain")
 
         def push() -> None:
+            if self.fail == "push":
+                raise Error("push")
             self.pushed += 1
 
         def detach() -> None:

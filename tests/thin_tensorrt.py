@@ -2,7 +2,8 @@
 
 That the engine calls what the genuine bindings have is test_contract.py's to prove. `told` says how
 to misbehave: refuse (the name of a call, which then gives None or False), crash (a signal), hang
-(seconds), half (tensors that are no float32); it comes from THIN_TENSORRT in a child process.
+(seconds), print (to stdout), half (tensors that are no float32); it comes from THIN_TENSORRT in a
+child process.
 """
 
 from __future__ import annotations
@@ -70,6 +71,8 @@ class Runtime:
         if "crash" in told:
             os.kill(os.getpid(), getattr(signal, told["crash"]))
         time.sleep(told.get("hang", 0))
+        if "print" in told:
+            os.write(1, told["print"].encode())
         self.logger.log(ILogger.Severity.INFO, "chatter")
         if told.get("refuse") == "deserialize_cuda_engine":
             self.logger.log(ILogger.Severity.ERROR, "the magic\x1b[31m tag does not match")

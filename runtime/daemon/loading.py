@@ -11,13 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from scanside.runtime.daemon.memory import check_room_for_another
 from scanside.runtime.daemon.states import State
 from scanside.runtime.engines import Engine
-from scanside.runtime.errors import (
-    BundleError,
-    GoldenMismatchError,
-    ScansideError,
-    StoreError,
-    SwapError,
-)
+from scanside.runtime.errors import ScansideError, SwapError
 from scanside.runtime.manifest import Manifest
 from scanside.runtime.wire import ModelCard
 
@@ -175,7 +169,7 @@ class StoreSource:
         to the one before. A person does: on its own, a device would serve an older model unseen."""
         try:
             yield
-        except (BundleError, GoldenMismatchError, StoreError) as error:
+        except ScansideError as error:
             if self._can_go_back():
                 back = f"scanside store rollback --store {self.folder}"
                 step = error.next_step or "look into the daemon's log"

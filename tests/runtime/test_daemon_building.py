@@ -25,6 +25,10 @@ from scanside.runtime.store import Store
 DEVICE = object()
 
 
+def tell(progress: str) -> None:
+    """Nobody listens."""
+
+
 class Builder:
     """built: (file, folder) of each build. plan: whether one is there. fails: what it raises."""
 
@@ -43,8 +47,9 @@ class Builder:
 
     def build(self, file: Path, folder: Path, show: Any) -> Any:
         self.built.append((file, folder))
-        for phase in ("parsing", "building", "building"):
-            show(Line(phase=phase))
+        show(Line(phase="parsing"))
+        for done in range(3):
+            show(Line(phase="building\n", done=done, steps=4))
         if self.fails is not None:
             raise self.fails
         self.plan = True
@@ -68,15 +73,16 @@ def file(tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize("engine", ["auto", "tensorrt"])
 def test_it_is_built_once(builder: Builder, file: Path, tmp_path: Path, engine: str) -> None:
+    folders = tmp_path / "first", tmp_path / "second"
     for _ in range(2):
-        building.build_missing_plan(Bundle.open(file), file, engine, (tmp_path, file.parent))
-    assert builder.built == [(file, tmp_path)]
-    assert builder.looked == [(tmp_path, file.parent)] * 2
+        building.build_missing_plan(Bundle.open(file), file, engine, folders, tell)
+    assert builder.built == [(file, folders[0])]
+    assert builder.looked == [folders] * 2
 
 
 @pytest.mark.parametrize("engine", ["onnxruntime", "openvino"])
 def test_other_engines_need_none(builder: Builder, file: Path, tmp_path: Path, engine: str) -> None:
-    building.build_missing_plan(Bundle.open(file), file, engine, (tmp_path,))
+    building.build_missing_plan(Bundle.open(file), file, engine, (tmp_path,), tell)
     assert not builder.looked
 
 
@@ -87,7 +93,7 @@ def test_without_tensorrt_or_a_gpu_there_is_nothing_to_build(
         raise EngineUnavailableError("no driver")
 
     monkeypatch.setattr(building, "probe", missing)
-    building.build_missing_plan(Bundle.open(file), file, "tensorrt", (tmp_path,))
+    building.build_missing_plan(Bundle.open(file), file, "tensorrt", (tmp_path,), tell)
     assert not builder.looked
 
 
@@ -95,9 +101,9 @@ def test_a_build_that_fails_ends_the_engine_that_was_named_only(
     builder: Builder, file: Path, tmp_path: Path
 ) -> None:
     builder.fails = PlanError("it crashed")
-    building.build_missing_plan(Bundle.open(file), file, "auto", (tmp_path,))
+    building.build_missing_plan(Bundle.open(file), file, "auto", (tmp_path,), tell)
     with pytest.raises(PlanError):
-        building.build_missing_plan(Bundle.open(file), file, "tensorrt", (tmp_path,))
+        building.build_missing_plan(Bundle.open(file), file, "tensorrt", (tmp_path,), tell)
 
 
 def test_a_store_keeps_its_plans_and_a_file_the_users(
@@ -114,11 +120,11 @@ def test_a_store_keeps_its_plans_and_a_file_the_users(
     store = Store(tmp_path / "store", allow_unsigned=True)
     installed = store.install(file)
     store.activate(installed.sha256)
-    StoreSource(store, EngineChoice()).first(lambda state: None).engine.close()
+    StoreSource(store, EngineChoice()).first(lambda *_: None).engine.close()
     assert asked == [(store.plans,)]
     assert builder.built == [(store.file_of(installed.sha256), store.plans)]
     builder.plan = False
-    FileSource(file, EngineChoice(), allow_unsigned=True).first(lambda state: None).engine.close()
+    FileSource(file, EngineChoice(), allow_unsigned=True).first(lambda *_: None).engine.close()
     assert asked[1] == (plans_folder(),)
     assert builder.built[1] == (file, plans_folder())
 
@@ -127,7 +133,28 @@ def test_its_phases_are_told(
     builder: Builder, file: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("INFO", "scanside.daemon")
-    building.build_missing_plan(Bundle.open(file), file, "auto", (tmp_path,))
+    building.build_missing_plan(Bundle.open(file), file, "auto", (tmp_path,), tell)
     told = [(one.msg, getattr(one, "phase", None)) for one in caplog.records]
     assert told == [("building", "parsing"), ("building", "building"), ("plan built", None)]
     assert "phase" in journal.FIELDS
+
+
+@pytest.mark.parametrize(
+    ("every_s", "expected"),
+    [
+        (60.0, ["parsing", "building 0%"]),
+        (0.0, ["parsing", "building 0%", "building 25%", "building 50%"]),
+    ],
+)
+def test_how_far_it_is_is_told_about_once_a_second(
+    builder: Builder,
+    file: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    every_s: float,
+    expected: list[str],
+) -> None:
+    monkeypatch.setattr(building, "TELL_S", every_s)
+    told: list[str] = []
+    building.build_missing_plan(Bundle.open(file), file, "auto", (tmp_path,), told.append)
+    assert told == expected

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import cast
 
 import pytest
 
-from daemons import FACTS, AddOne, frame, loader, running
-from scanside.runtime import Client
-from scanside.runtime.control import Swap
-from scanside.runtime.daemon import models
-from scanside.runtime.daemon.loading import Source
+from bundles import write_test_bundle
+from scanside.runtime.bundle import Bundle
+from scanside.runtime.daemon import loading
+from scanside.runtime.daemon.loading import EngineChoice, FileSource, StoreSource
 from scanside.runtime.daemon.memory import MARGIN, MIB, available, check_room_for_another, resident
 from scanside.runtime.errors import SwapError
+from scanside.runtime.store import Store
 
 
 def machine(root: Path, *, free: int, held: int, **limits: tuple[str, int]) -> Path:
@@ -41,9 +40,17 @@ def test_this_machine_tells_both() -> None:
 
 def test_there_is_room_and_then_there_is_not(tmp_path: Path) -> None:
     margin = MARGIN // MIB
-    check_room_for_another(machine(tmp_path / "a", free=300 + margin, held=300))
+    check_room_for_another(root=machine(tmp_path / "a", free=300 + margin, held=300))
     with pytest.raises(SwapError, match=f"{299 + margin} MiB of memory are free"):
-        check_room_for_another(machine(tmp_path / "b", free=299 + margin, held=300))
+        check_room_for_another(root=machine(tmp_path / "b", free=299 + margin, held=300))
+
+
+@pytest.mark.parametrize("held", [1, 5000], ids=["a small process", "a large one"])
+def test_what_the_manifest_grants_counts_where_it_is_known(tmp_path: Path, held: int) -> None:
+    margin = MARGIN // MIB
+    check_room_for_another(700, machine(tmp_path / "a", free=700 + margin, held=held))
+    with pytest.raises(SwapError, match=f"may need {700 + margin}"):
+        check_room_for_another(700, machine(tmp_path / "b", free=699 + margin, held=held))
 
 
 @pytest.mark.parametrize(
@@ -63,21 +70,40 @@ def test_the_limit_of_a_unit_counts(
 
 
 def test_what_the_kernel_does_not_tell_refuses_nothing(tmp_path: Path) -> None:
-    check_room_for_another(tmp_path)
+    check_room_for_another(root=tmp_path)
     machine(tmp_path / "a", free=0, held=10)
     (tmp_path / "a/proc/self/status").write_text("VmRSS: lots\n")
-    check_room_for_another(tmp_path / "a")
+    check_room_for_another(root=tmp_path / "a")
 
 
-def test_a_swap_asks_first_and_the_model_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
-    def full() -> None:
+def test_a_swap_asks_first_whatever_it_swaps_to(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[int] = []
+
+    def full(budget_mb: int) -> None:
+        asked.append(budget_mb)
         raise SwapError("no room")
 
-    monkeypatch.setattr(models, "check_room_for_another", full)
-    with (
-        running(loader(AddOne()), source=cast(Source, object())) as daemon,
-        Client(daemon.url) as one,
-    ):
+    store = Store(tmp_path / "store", allow_unsigned=True)
+    first, second = (
+        write_test_bundle(tmp_path / f"{serial}.scanside", serial=serial, memory_budget_mb=budget)
+        for serial, budget in ((1, 300), (2, 700))
+    )
+    for file in (first, second):
+        store.activate(store.install(file).sha256)
+    store.prune()
+    manifest = Bundle.open(first).manifest
+    monkeypatch.setattr(loading, "check_room_for_another", full)
+    engine = EngineChoice("onnxruntime", 1)
+    third = write_test_bundle(tmp_path / "3.scanside", serial=3, memory_budget_mb=900)
+    sources = (StoreSource(store, engine), FileSource(first, engine, allow_unsigned=True))
+    for source in sources:
         with pytest.raises(SwapError, match="no room"):
-            daemon._models.swap(Swap(file="/new.scanside"), lambda answer: None)
-        assert one.enhance(frame(0), FACTS).outcome.value == "enhanced"
+            source.next(third, force=False, running=manifest)(lambda *_: None)
+    with pytest.raises(SwapError, match="no room"):
+        sources[0].next(None, force=False, running=manifest)(lambda *_: None)
+    assert asked == [900, 900, 300]
+    assert len(store.held()) == 2, "what there is no room for is not kept"
+    for one in sources:
+        one.first(lambda *_: None).engine.close()

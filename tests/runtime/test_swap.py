@@ -112,7 +112,13 @@ def test_a_restart_keeps_what_was_swapped_to(tmp_path: Path, files: Path, store:
         assert answering(url) == identity(files / "a.scanside")
         situation = command(tmp_path / "control", Ask())
         assert isinstance(situation, Situation)
-        assert situation.store == str(store.folder)
+        assert situation.model is not None
+        engine = situation.model.engine
+        assert order(tmp_path, "--status").splitlines() == [
+            f"READY: test 1.0.0 ({identity(files / 'a.scanside')[:12]}, unsigned), {engine}",
+            "swap: none",
+            f"store: {store.folder}",
+        ]
         assert CliRunner().invoke(drain, ["--to", str(tmp_path / "control")]).exit_code == 0
         assert process.wait(20) == 0
 

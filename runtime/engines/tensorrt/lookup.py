@@ -12,10 +12,9 @@ from scanside.runtime.errors import EngineUnavailableError, PlanError
 from scanside.runtime.fingerprint import Fingerprint
 from scanside.runtime.manifest import PLAN_PREFIX
 from scanside.runtime.planner import kept_plan
-from scanside.runtime.plans import Evidence, check_evidence, plan_keys
+from scanside.runtime.plans import LARGEST_EVIDENCE_BYTES, Evidence, check_evidence, plan_keys
 
 _BUILD = "build it on this device: scanside plan FILE"
-_LARGEST_EVIDENCE = 1 << 20
 
 
 def find_plan(bundle: Bundle, device: Fingerprint, folders: Sequence[Path]) -> bytes:
@@ -80,6 +79,11 @@ def _missing(
     for other in others:
         if (other.gpu, other.capability) != (device.gpu, device.capability):
             continue
+        if other == device:
+            return EngineUnavailableError(
+                f"the plan of {model} for this device is damaged, or is for other settings",
+                next_step=_BUILD,
+            )
         if other.tensorrt != device.tensorrt:
             return EngineUnavailableError(
                 f"the plan of {model} was built by TensorRT {other.tensorrt}, and this device has "
@@ -88,7 +92,7 @@ def _missing(
             )
         return EngineUnavailableError(
             f"the plan of {model} is for another system ({other.described}) than this "
-            f"({device.described}), or for other settings",
+            f"({device.described})",
             next_step=_BUILD,
         )
     if others:
@@ -110,7 +114,7 @@ def _about(bundle: Bundle, folders: Sequence[Path]) -> Iterator[Evidence]:
         for path in sorted(folder.glob("*.json")):
             try:
                 with path.open("rb") as stream:
-                    raws.append(stream.read(_LARGEST_EVIDENCE))
+                    raws.append(stream.read(LARGEST_EVIDENCE_BYTES))
             except OSError:
                 continue
     for raw in raws:

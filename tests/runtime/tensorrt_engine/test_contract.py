@@ -54,6 +54,13 @@ WRONG = {
     "set_input_shape(self._input, (1, 1, rows, columns))": "set_input_shape(self._input, 'all')",
     "set_tensor_address(name, memory.pointer)": "set_tensor_address(memory.pointer, name)",
     "execute_async_v3(self._handle)": "execute_async_v2(self._handle)",
+    "get_tensor_name(index)": "get_tensor_name(str(index))",
+    "get_tensor_mode(one) == trt.TensorIOMode.INPUT": "get_tensor_mode(0)",
+    "get_tensor_shape(self._output)": "get_tensor_shape(0)",
+    "context.set_device_memory(\n            self._activations.pointer, ": (
+        "context.set_device_memory(\n            "
+    ),
+    "trt.Runtime(self._logger)": "trt.Runtime()",
 }
 
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import sys
+import ctypes
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -18,10 +17,11 @@ from scanside.runtime.engines import Engine, EngineSpec
 from scanside.runtime.engines.cpu import CpuEngine
 from scanside.runtime.engines.tensorrt import network as network_module
 from scanside.runtime.engines.tensorrt.engine import TensorRtEngine
-from scanside.runtime.errors import EngineError, EngineUnavailableError, NonFiniteError
 from scanside.runtime.frame import FrameFacts
 from scanside.runtime.golden import check_engine
+from scanside.runtime.intensity import FrameMap
 from scanside.runtime.manifest import Manifest, Sizes
+from scanside.runtime.tiling import pad
 from thin_device import ORIN, ThinDevice
 from thin_tensorrt import make_plan
 
@@ -82,6 +82,23 @@ def test_frames_come_out_as_the_cpus_engine_makes_them(
     assert device.cuda.pushed == 0
 
 
+@pytest.mark.parametrize("scale", [1, 2])
+def test_far_inside_padding_it_is_filled_as_on_the_cpu(device: ThinDevice, scale: int) -> None:
+    manifest = manifest_of(scale)
+    words = np.full((1, 40, 60), -2000, np.int16)
+    words[0, 12:30, 20:50] = np.random.default_rng(4).integers(900, 1300, (18, 30))
+    facts = FrameFacts(
+        modality="CT", bits_stored=16, signed=True, intercept=-1024.0, padding=(-2000, -2000)
+    )
+    expected = on_cpu(manifest).run(words, [facts])
+    engine = open_it(manifest)
+    np.testing.assert_array_equal(engine.run(words, [facts]), expected)
+    gpu: Any = engine._gpu
+    seen = (ctypes.c_float * (40 * 64)).from_address(gpu.network.image.pointer)
+    unit = FrameMap(words[0], facts, manifest.intensity).unit(scale)
+    np.testing.assert_array_equal(np.reshape(seen, (40, 64)), pad(unit, manifest.multiple_of))
+
+
 def test_a_bundles_golden_frames_pass(device: ThinDevice, tmp_path: Path) -> None:
     for scale in (1, 2):
         path = write_test_bundle(
@@ -116,6 +133,7 @@ def test_all_memory_is_taken_at_start(device: ThinDevice) -> None:
     taken = [call for call in device.cuda.calls if call.startswith(("pagelocked", "mem_alloc"))]
     assert "pagelocked 80000" in taken, "the largest frame's words"
     assert "pagelocked 320000" in taken, "and the doubled ones"
+    assert "mem_alloc 80000" in taken, "the words once more, where the GPU caches them"
     device.cuda.calls.clear()
     for side in (5, 100, 200):
         engine.run(np.arange(side * side, dtype=np.uint16).reshape(1, side, side), [FACTS])
@@ -157,171 +175,3 @@ def test_a_constant_frame_never_reaches_the_gpu(device: ThinDevice) -> None:
     words = np.full((1, 8, 8), 700, np.uint16)
     np.testing.assert_array_equal(engine.run(words, [FACTS]), words)
     assert device.cuda.calls == []
-
-
-def test_a_value_that_is_not_finite_is_an_error_and_the_next_frame_is_fine(
-    device: ThinDevice,
-) -> None:
-    engine = open_it(manifest_of(), "nan")
-    words = np.arange(1600, dtype=np.uint16).reshape(1, 40, 40)
-    with pytest.raises(NonFiniteError):
-        engine.run(words, [FACTS])
-    gpu: Any = engine._gpu
-    for shape in gpu.network._shapes.values():
-        shape._context.plan["residual"] = 0.0
-    np.testing.assert_array_equal(engine.run(words, [FACTS]), words)
-
-
-@pytest.mark.parametrize(
-    ("told", "message"),
-    [
-        ({"refuse": "deserialize_cuda_engine"}, "no engine from the plan: the magic .31m tag"),
-        ({"half": True}, "float32"),
-    ],
-)
-def test_a_plan_that_tensorrt_refuses_is_told_with_its_words(
-    device: ThinDevice, told: dict[str, Any], message: str
-) -> None:
-    device.behaves(**told)
-    with pytest.raises(EngineUnavailableError, match=message) as caught:
-        open_it(manifest_of())
-    assert "scanside plan FILE" in caught.value.next_step
-    assert device.cuda.pushed == 0
-
-
-def test_a_plan_for_smaller_tiles_is_refused(device: ThinDevice) -> None:
-    with pytest.raises(EngineUnavailableError, match="tiles have 64 a side"):
-        open_it(manifest_of(), side=56)
-
-
-@pytest.mark.parametrize(
-    "call",
-    ["create_execution_context", "set_input_shape", "set_tensor_address", "execute_async_v3"],
-)
-def test_every_refusal_of_tensorrt_is_an_engine_error(device: ThinDevice, call: str) -> None:
-    engine = open_it(manifest_of())
-    device.behaves(refuse=call)
-    words = np.arange(1600, dtype=np.uint16).reshape(1, 40, 40)
-    with pytest.raises(EngineError, match="TensorRT"):
-        engine.run(words, [FACTS])
-    assert device.cuda.pushed == 0
-
-
-@pytest.mark.parametrize("call", ["unit16", "apply16", "synchronize"])
-def test_an_error_of_the_gpu_is_an_engine_error_and_nothing_stays_in_flight(
-    device: ThinDevice, call: str
-) -> None:
-    engine = open_it(manifest_of())
-    words = np.arange(1600, dtype=np.uint16).reshape(1, 40, 40)
-    engine.run(words, [FACTS])
-    device.cuda.fail = call
-    device.cuda.calls.clear()
-    with pytest.raises(EngineError, match="tensorrt failed on a frame"):
-        engine.run(words, [FACTS])
-    assert device.cuda.calls[-1] == "synchronize"
-    assert device.cuda.pushed == 0
-
-
-@pytest.mark.parametrize("call", ["pagelocked .*", "mem_alloc .*"])
-def test_memory_that_cannot_be_had_says_how_much(device: ThinDevice, call: str) -> None:
-    device.cuda.fail = call
-    with pytest.raises(EngineUnavailableError, match=r"MB of .* cannot be had") as caught:
-        open_it(manifest_of())
-    assert "restart" in caught.value.next_step
-
-
-def test_without_pycuda_or_a_context_it_says_so(
-    device: ThinDevice, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    device.cuda.fail = "retain"
-    with pytest.raises(EngineUnavailableError, match="no context"):
-        open_it(manifest_of())
-    device.cuda.fail = "init"
-    with pytest.raises(EngineUnavailableError, match="does not start"):
-        open_it(manifest_of())
-    monkeypatch.setitem(sys.modules, "pycuda.driver", None)
-    with pytest.raises(EngineUnavailableError, match="pycuda cannot be loaded"):
-        open_it(manifest_of())
-
-
-def test_a_closed_engine_says_so_and_has_let_go(device: ThinDevice) -> None:
-    engine = open_it(manifest_of())
-    engine.close()
-    engine.close()
-    assert device.cuda.calls[-1] == "detach"
-    with pytest.raises(EngineError, match="closed"):
-        engine.run(np.zeros((1, 8, 8), np.uint16), [FACTS])
-    with pytest.raises(EngineError, match="closed"):
-        engine.warm_up(8, 8)
-
-
-class ThinGraphs(SimpleNamespace):
-    """Where cuda.bindings.driver would be: what is queued between the calls is not recorded but
-    done, and a launch does it again. `fail` names a call that answers 999."""
-
-    CUstreamCaptureMode = SimpleNamespace(CU_STREAM_CAPTURE_MODE_THREAD_LOCAL=1)
-
-    def __init__(self, fail: str = "") -> None:
-        super().__init__(calls=[], fail=fail, CUstream=int)
-
-    def __getattr__(self, name: str) -> Any:
-        if not name.startswith("cu"):
-            raise AttributeError(name)
-
-        def call(*arguments: Any) -> tuple[Any, ...]:
-            self.calls.append(name)
-            status = 999 if name == self.fail else 0
-            return (
-                (status, 7) if name in ("cuStreamEndCapture", "cuGraphInstantiate") else (status,)
-            )
-
-        return call
-
-
-@pytest.fixture
-def graphs(device: ThinDevice, monkeypatch: pytest.MonkeyPatch) -> ThinGraphs:
-    thin = ThinGraphs()
-    monkeypatch.setitem(sys.modules, "cuda.bindings.driver", thin)  # type: ignore[arg-type]
-    return thin
-
-
-def test_one_graph_per_shape_is_recorded_after_a_plain_run(
-    device: ThinDevice, graphs: ThinGraphs
-) -> None:
-    engine = open_it(manifest_of(), 0.0)
-    words = np.arange(1600, dtype=np.uint16).reshape(1, 40, 40)
-    engine.run(words, [FACTS])
-    engine.run(words, [FACTS])
-    record = ["cuStreamBeginCapture", "cuStreamEndCapture", "cuGraphInstantiate"]
-    assert graphs.calls == [*record, "cuGraphLaunch", "cuGraphLaunch"]
-    assert len(thin_tensorrt.runs) == 2, "plainly, and to be recorded"
-    gpu: Any = engine._gpu
-    assert gpu.network.graphs == 1
-    engine.close()
-    assert graphs.calls[-2:] == ["cuGraphExecDestroy", "cuGraphDestroy"]
-
-
-@pytest.mark.parametrize(
-    "call", ["cuStreamBeginCapture", "cuStreamEndCapture", "cuGraphInstantiate"]
-)
-def test_where_no_graph_can_be_had_every_run_is_queued(
-    device: ThinDevice, graphs: ThinGraphs, call: str
-) -> None:
-    graphs.fail = call
-    engine = open_it(manifest_of(), 0.0)
-    words = np.arange(1600, dtype=np.uint16).reshape(1, 40, 40)
-    np.testing.assert_array_equal(engine.run(words, [FACTS]), words)
-    gpu: Any = engine._gpu
-    assert gpu.network.graphs == 0
-    assert "cuGraphLaunch" not in graphs.calls
-    if call == "cuGraphInstantiate":
-        assert graphs.calls[-1] == "cuGraphDestroy"
-
-
-def test_a_graph_that_does_not_start_is_an_engine_error(
-    device: ThinDevice, graphs: ThinGraphs
-) -> None:
-    engine = open_it(manifest_of(), 0.0)
-    graphs.fail = "cuGraphLaunch"
-    with pytest.raises(EngineError, match="cuGraphLaunch with error 999"):
-        engine.run(np.arange(1600, dtype=np.uint16).reshape(1, 40, 40), [FACTS])

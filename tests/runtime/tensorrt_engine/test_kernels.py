@@ -65,6 +65,12 @@ def test_what_is_not_finite_is_told_within_the_frame_alone(
     assert done[2] == flawed
 
 
+def test_the_largest_of_all_floats_is_finite(kernels: ctypes.CDLL) -> None:
+    case = ring(1)
+    case.residual[3, 5], case.residual[30, 23] = np.finfo(np.float32).max, np.finfo(np.float32).min
+    compare(case, *started(kernels))
+
+
 def test_padding_far_beyond_what_words_can_hold_matches_nothing(kernels: ctypes.CDLL) -> None:
     words = np.arange(40 * 33, dtype=np.uint16).reshape(40, 33)
     residual = np.full((40, 33), 0.25, np.float32)

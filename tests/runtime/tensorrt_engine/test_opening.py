@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import msgspec
@@ -10,7 +13,7 @@ from click.testing import CliRunner
 
 from bundles import write_test_bundle
 from devices import make_libcuda
-from scanside.compile.pack import add_plan
+from scanside.compile.pack import add_plan, write_bundle
 from scanside.runtime.bundle import Bundle
 from scanside.runtime.cli.enhance import enhance
 from scanside.runtime.engines import choose
@@ -54,6 +57,25 @@ def test_a_bundles_own_plan_needs_no_folder(device: ThinDevice, file: Path) -> N
     assert check_engine(engine, Bundle.open(file)).worst.largest == 0
 
 
+def test_a_plan_that_is_not_what_its_evidence_says_is_not_opened(
+    device: ThinDevice, file: Path
+) -> None:
+    bundle = Bundle.open(file)
+    evidence, other = evidence_of(bundle, PLAN), make_plan("nan", side=256)
+    members = {name: bundle.member(name) for name in bundle.manifest.members}
+    plan, words = f"plans/{evidence.key}.plan", f"plans/{evidence.key}.json"
+    write_bundle(file, bundle.manifest, {**members, plan: other, words: evidence.encode()})
+    (device.plans / Path(plan).name).write_bytes(other)
+    (device.plans / Path(words).name).write_bytes(evidence.encode())
+    for folders in ([], [device.plans]):
+        for one in (bundle, Bundle.open(file)):
+            with pytest.raises(EngineUnavailableError) as caught:
+                open_planned(one, folders)
+            damaged = folders or one is not bundle
+            assert ("is damaged" in caught.value.message) == bool(damaged)
+    assert device.cuda.calls == []
+
+
 @pytest.mark.parametrize("name", ["SIGSEGV", "SIGABRT", "SIGKILL"])
 def test_a_crash_of_tensorrt_is_the_childs_alone(
     device: ThinDevice, bundle: Bundle, name: str
@@ -76,6 +98,40 @@ def test_a_child_that_hangs_is_ended(
         open_engine(bundle, "tensorrt", plans=[device.plans])
 
 
+WAITS = """
+import sys
+from pathlib import Path
+from scanside.runtime.bundle import Bundle
+from scanside.runtime.engines.tensorrt.trial import trial
+with trial() as child:
+    print(child._process.pid, flush=True)
+    child.open(Bundle.open(Path(sys.argv[1])).manifest, b"{}")
+"""
+
+
+def test_a_child_that_hangs_ends_with_whoever_started_it(device: ThinDevice, file: Path) -> None:
+    device.child_behaves(hang=60)
+    command = [sys.executable, "-c", WAITS, str(file)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as starter:
+        assert starter.stdout is not None
+        child = Path(f"/proc/{int(starter.stdout.readline())}")
+        time.sleep(2)
+        assert _lives(child), "it should hang"
+        starter.kill()
+    limit = time.monotonic() + 10
+    while _lives(child):
+        assert time.monotonic() < limit, "it holds the GPU though nobody waits for it"
+        time.sleep(0.05)
+
+
+def _lives(process: Path) -> bool:
+    """A process that ended may stay in the table, with nothing but its name."""
+    try:
+        return bool((process / "cmdline").read_bytes())
+    except OSError:
+        return False
+
+
 @pytest.mark.parametrize(
     ("told", "message"),
     [
@@ -91,6 +147,14 @@ def test_what_the_child_cannot_do_is_not_tried_here(
     with pytest.raises(EngineUnavailableError, match=message):
         open_engine(bundle, "tensorrt", plans=[device.plans])
     assert device.cuda.calls == []
+
+
+def test_what_libraries_print_does_not_come_between_the_lines(
+    device: ThinDevice, bundle: Bundle
+) -> None:
+    device.keep(bundle, PLAN)
+    device.child_behaves(print="NvMapMemAllocInternalTagged: 1075072515 error 12\n")
+    open_engine(bundle, "tensorrt", plans=[device.plans]).close()
 
 
 def test_a_child_that_talks_nonsense_is_told_with_what_it_said(
