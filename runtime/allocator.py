@@ -39,3 +39,12 @@ def keep_freed_memory() -> bool:
         (_M_TRIM_THRESHOLD, KEPT_BYTES),
     )
     return all(mallopt(*setting) for setting in settings)
+
+
+def give_freed_memory_back() -> bool:
+    """Return to the system what is free now, in all heaps; whether anything was. For when a model
+    has gone: what two models at once needed would else be kept for one."""
+    if not sys.platform.startswith("linux"):
+        return False
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    return bool(trim is not None and trim(ctypes.c_size_t(0)))

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from scanside.runtime.allocator import give_freed_memory_back
 from scanside.runtime.daemon.journal import failure
 from scanside.runtime.daemon.loading import Load, Loaded
 from scanside.runtime.daemon.schedule import Schedule
@@ -90,6 +91,7 @@ class Inference(threading.Thread):
                     self._serve(loaded)
             finally:
                 loaded.engine.close()
+                give_freed_memory_back()
         except Exception as error:  # noqa: BLE001 - raised again by the daemon's own thread
             self._post(Failed(error))
 

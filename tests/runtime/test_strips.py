@@ -173,3 +173,20 @@ def test_a_process_keeps_the_memory_of_one_frame_for_the_next():
     }
     assert faults[True] < 10
     assert faults[False] > 100
+
+
+def test_what_was_freed_can_be_given_back() -> None:
+    """A child keeps freed memory as the daemon does, then gives it back."""
+    code = """
+from scanside.runtime.allocator import give_freed_memory_back, keep_freed_memory
+from scanside.runtime.daemon.memory import resident
+assert keep_freed_memory()
+blocks = [bytearray(1 << 20) for _ in range(100)]
+last = bytearray(1 << 20)  # at the end of the heap: what is below it is not given back by itself
+del blocks
+kept = resident()
+assert give_freed_memory_back()
+print((kept - resident()) >> 20)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert int(done.stdout) > 80
