@@ -142,10 +142,17 @@ def run(*words: str) -> None:
     subprocess.run(words, check=True, stdout=sys.stderr)
 
 
+HIDDEN = ("/tmp", "/run", "/dev")
+"""systemd-nspawn mounts folders of its own there."""
+
+
 def missing() -> str:
     """What this machine lacks for it; empty where nothing."""
     if os.geteuid() != 0:
         return "needs root"
+    hidden = next((one for one in HIDDEN if Path(sys.prefix).resolve().is_relative_to(one)), "")
+    if hidden:
+        return f"what lies below {hidden} is hidden from a system that boots: clone it elsewhere"
     for tool in ("systemd-nspawn", "unshare", "dpkg-deb", "systemd-analyze"):
         if shutil.which(tool) is None:
             return f"needs {tool} (Debian's systemd-container)"
