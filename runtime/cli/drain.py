@@ -6,14 +6,11 @@ from pathlib import Path
 
 import click
 
+from scanside.runtime.cli.control_option import control_option
+
 
 @click.command()
-@click.option(
-    "--to",
-    type=click.Path(path_type=Path),
-    metavar="SOCKET",
-    help="The daemon's control socket [SCANSIDE_CONTROL, else /run/scanside/control].",
-)
+@control_option
 def drain(to: Path | None) -> None:
     """Have the running daemon answer the frames that wait, take no more, and stop.
 

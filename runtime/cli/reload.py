@@ -6,14 +6,11 @@ from pathlib import Path
 
 import click
 
+from scanside.runtime.cli.control_option import control_option
+
 
 @click.command()
-@click.option(
-    "--to",
-    type=click.Path(path_type=Path),
-    metavar="SOCKET",
-    help="The daemon's control socket [SCANSIDE_CONTROL, else /run/scanside/control].",
-)
+@control_option
 def reload(to: Path | None) -> None:
     """Have the running daemon read again which keys it trusts, and which clients it lets in.
 

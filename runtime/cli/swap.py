@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from scanside.runtime.cli.control_option import control_option
+
 if TYPE_CHECKING:
     from scanside.runtime.wire import ModelCard
 
@@ -16,12 +18,7 @@ PATH = click.Path(path_type=Path)
 @click.command()
 @click.argument("file", type=PATH, metavar="[FILE]", required=False)
 @click.option("--rollback", is_flag=True, help="Go back to the store's previous bundle.")
-@click.option(
-    "--to",
-    type=PATH,
-    metavar="SOCKET",
-    help="The daemon's control socket [SCANSIDE_CONTROL, else /run/scanside/control].",
-)
+@control_option
 @click.option("--force", is_flag=True, help="Take a bundle that is older than one before, too.")
 @click.option("--status", is_flag=True, help="Change nothing: say what serves, how far a swap is.")
 def swap(file: Path | None, rollback: bool, to: Path | None, force: bool, status: bool) -> None:
