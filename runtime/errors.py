@@ -51,6 +51,9 @@ pixel values, and of a file only the name that the user typed or that a folder l
     ├── BuilderError                    16  a builder over SSH: unreachable, died, talks nonsense
     ├── StoreError                      17  the device's store: empty, damaged, locked, full
     ├── SwapError                       18  the daemon keeps the model that it has
+    ├── BenchmarkError                  19  a benchmark that cannot be run or trusted
+    │   ├── RecordError                     a history that cannot be read
+    │   └── RegressionError                 a figure is worse, beyond the noise of both runs
     └── DeviceError                     20  a Jetson's own set-up: a step of it failed
         ├── FlashError                      what must not be flashed, or failed
         └── PackageError                    the offline package: damaged, of another platform
@@ -266,6 +269,18 @@ class StoreError(ScansideError):
 
 class SwapError(ScansideError):
     exit_code = 18
+
+
+class BenchmarkError(ScansideError):
+    exit_code = 19
+
+
+class RecordError(BenchmarkError):
+    pass
+
+
+class RegressionError(BenchmarkError):
+    pass
 
 
 class DeviceError(ScansideError):

@@ -10,8 +10,8 @@ import msgspec
 import numpy as np
 import zmq
 
+from scanside.benchmarks.evidence.paired import Estimate, Times, ratio_of
 from scanside.benchmarks.serving.frames import FACTS, ct_frames
-from scanside.benchmarks.serving.paired import Estimate, Times, ratio_of
 from scanside.benchmarks.serving.worker import together, workers
 from scanside.runtime import wire
 from scanside.runtime.engines import Engine

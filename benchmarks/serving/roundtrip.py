@@ -11,9 +11,9 @@ from pathlib import Path
 import msgspec
 import numpy as np
 
+from scanside.benchmarks.evidence.paired import Overhead, Times, overhead
 from scanside.benchmarks.served import serving
 from scanside.benchmarks.serving.frames import FACTS, Frame, answered_frames
-from scanside.benchmarks.serving.paired import Overhead, Times, overhead
 from scanside.runtime import Client
 from scanside.runtime.bundle import Bundle
 from scanside.runtime.curve import new_pair

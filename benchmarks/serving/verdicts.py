@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from scanside.benchmarks.evidence.paired import Estimate
 from scanside.benchmarks.report import Check
 from scanside.benchmarks.serving.footprint import Installation, Start
 from scanside.benchmarks.serving.load import MANY, ONE, Deafness, Throughput
-from scanside.benchmarks.serving.paired import Estimate
 from scanside.benchmarks.serving.roundtrip import IPC, SHARED, TCP, RoundTrips
 from scanside.benchmarks.serving.suite import NEAR_IDENTITY, Report
 

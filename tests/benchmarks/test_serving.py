@@ -19,7 +19,7 @@ from scanside.benchmarks.serving.footprint import memory_of, sizes_in
 from scanside.benchmarks.serving.frames import FACTS, ct_frames
 from scanside.benchmarks.serving.identity import write_identity
 from scanside.benchmarks.serving.load import send_deaf
-from scanside.benchmarks.serving.paired import overhead, ratio_of
+from scanside.benchmarks.evidence.paired import overhead, ratio_of
 from scanside.benchmarks.serving.roundtrip import FLOOR, contenders, measure
 from scanside.benchmarks.serving.suite import Effort, Report
 from scanside.benchmarks.serving.verdicts import lines, verdicts
