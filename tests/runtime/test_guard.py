@@ -133,3 +133,13 @@ def test_one_wild_pixel_anywhere_is_seen(place):
     assert check_result(manifest, words, words.copy(), facts)[1]
     unbounded = make_manifest(intensity=WINDOW)
     assert check_result(unbounded, words, result, facts) == (None, True)
+
+
+@pytest.mark.parametrize("bit", [12, 13, 14, 15])
+def test_a_bit_above_bits_stored_that_changed_is_seen(bit):
+    """Of unsigned words; others are compared by their stored values alone."""
+    facts = FrameFacts(modality="CT", bits_stored=12, signed=False, intercept=-1024.0)
+    words = RNG.integers(0, 4096, (16, 16)).astype(np.uint16)
+    result = words.copy()
+    result[3, 4] ^= np.uint16(1 << bit)
+    assert change_of(words, result, facts, WINDOW).largest > 1.0
