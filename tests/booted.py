@@ -142,8 +142,9 @@ def run(*words: str) -> None:
     subprocess.run(words, check=True, stdout=sys.stderr)
 
 
-HIDDEN = ("/tmp", "/run", "/dev")
-"""systemd-nspawn mounts folders of its own there."""
+HIDDEN = ("/tmp", "/run", "/dev", "/home", "/root")
+"""systemd-nspawn mounts folders of its own over the first ones; the unit's ProtectHome= hides the
+others."""
 
 
 def missing() -> str:
@@ -152,7 +153,7 @@ def missing() -> str:
         return "needs root"
     hidden = next((one for one in HIDDEN if Path(sys.prefix).resolve().is_relative_to(one)), "")
     if hidden:
-        return f"what lies below {hidden} is hidden from a system that boots: clone it elsewhere"
+        return f"what lies below {hidden} is hidden from the unit that boots: clone it elsewhere"
     for tool in ("systemd-nspawn", "unshare", "dpkg-deb", "systemd-analyze"):
         if shutil.which(tool) is None:
             return f"needs {tool} (Debian's systemd-container)"
