@@ -7,16 +7,21 @@ opens a system's file or starts a system's tool.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import subprocess
+from collections import deque
 from collections.abc import Mapping
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 TOOL_FOLDERS = ("usr/local/sbin", "usr/local/bin", "usr/sbin", "usr/bin", "sbin", "bin")
 MOST_BYTES = 1 << 20
+MOST_LINKS = 40
 TOOL_S = 20.0
+KILL_S = 2.0
+"""A process that is stuck in a driver cannot be killed: it is left then, nobody waits for it."""
 
 
 class Ran(NamedTuple):
@@ -42,16 +47,37 @@ class Machine:
         """Where the absolute path `name` of that machine lies here."""
         return self.root / name.lstrip("/")
 
+    def seen(self, name: str) -> Path:
+        """As `path`, its links followed as that machine would: one that begins at / begins at the
+        root, and none leads out of it."""
+        if self.is_this:
+            return self.path(name)
+        parts, seen, links = deque(name.split("/")), PurePosixPath(), 0
+        while parts and links < MOST_LINKS:
+            part = parts.popleft()
+            if part in ("", ".", ".."):
+                seen = seen.parent if part == ".." else seen
+                continue
+            try:
+                target = os.readlink(self.root / seen / part)
+            except OSError:  # no link, or nothing at all
+                seen /= part
+                continue
+            links += 1
+            seen = PurePosixPath() if target.startswith("/") else seen
+            parts.extendleft(reversed(target.split("/")))
+        return self.root.joinpath(seen, *parts)
+
     def has(self, name: str) -> bool:
         """Whether there is such a file or folder that can be seen by whoever asks."""
-        return os.path.exists(self.path(name))  # Path.exists raises where a folder is closed
+        return os.path.exists(self.seen(name))  # Path.exists raises where a folder is closed
 
     def read(self, name: str) -> str | None:
         """A file's text, at most 1 MiB of it, without NULs and blanks at its ends; None where it is
         not there, cannot be read or is no file. /proc and /sys tell their sizes wrongly, so it is
         read to its end."""
         try:
-            with self.path(name).open("rb") as stream:
+            with self.seen(name).open("rb") as stream:
                 raw = stream.read(MOST_BYTES)
         except OSError:
             return None
@@ -60,7 +86,7 @@ class Machine:
     def list(self, name: str) -> list[str]:
         """Names in a folder, sorted; none where there is no such folder."""
         try:
-            return sorted(os.listdir(self.path(name)))
+            return sorted(os.listdir(self.seen(name)))
         except OSError:
             return []
 
@@ -88,20 +114,28 @@ class Machine:
         if not self.is_this:
             words["PATH"] = os.pathsep.join(str(self.path(folder)) for folder in TOOL_FOLDERS)
             words["PATH"] += os.pathsep + os.defpath
+        pipe = subprocess.PIPE
         try:
-            done = subprocess.run(
-                [str(tool), *command[1:]],
-                input=given,
-                capture_output=True,
-                text=True,
-                errors="replace",
-                timeout=seconds,
-                env=words,
-                check=False,
+            child = subprocess.Popen(
+                [str(tool), *command[1:]], stdin=pipe, stdout=pipe, stderr=pipe, env=words
             )
+        except OSError:
+            return None
+        try:
+            out, error = child.communicate(given.encode(), timeout=seconds)
         except subprocess.TimeoutExpired as late:
             said = (late.stdout or b"").decode(errors="replace")
             return Ran(-1, said, f"took longer than {seconds:g} s")
-        except OSError:
-            return None
-        return Ran(done.returncode, done.stdout, done.stderr)
+        finally:
+            _end(child)
+        return Ran(child.returncode, out.decode(errors="replace"), error.decode(errors="replace"))
+
+
+def _end(child: subprocess.Popen[bytes]) -> None:
+    if child.poll() is None:
+        child.kill()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            child.wait(KILL_S)
+    for stream in (child.stdin, child.stdout, child.stderr):
+        if stream:
+            stream.close()

@@ -19,7 +19,8 @@ from scanside.runtime.errors import DeviceError, ScansideError
 @dataclass(frozen=True)
 class Step:
     """title: what it is for, as a person says it. pending: what would be done, or None where that
-    is done already; it changes nothing. do: does it; an error of the tree stops the verb.
+    is done already; it changes nothing. do: does it; an error of the tree, or one of the file
+    system, stops the verb.
 
     `pending` is asked again after `do`: a step whose work did not stick has failed.
     """
@@ -99,12 +100,21 @@ def _take(step: Step, dry_run: bool) -> Taken:
                 next_step="look at the log; another service may undo it",
             )
     except ScansideError as error:
-        return Taken(
-            title=step.title,
-            outcome=Outcome.FAILED,
-            text=error.message,
-            next_step=error.next_step,
-            seconds=time.monotonic() - began,
+        return _failed(step, began, error.message, error.next_step)
+    except OSError as error:  # a full disk, say, where a step foresaw none: the report is still due
+        words = f"{error.filename or 'the disk'} cannot be read or changed"
+        return _failed(
+            step, began, f"{words}: {error.strerror or error}", "run it as root; `df`, `dmesg`"
         )
     seconds = time.monotonic() - began
     return Taken(title=step.title, outcome=Outcome.DONE, text=text, seconds=seconds)
+
+
+def _failed(step: Step, began: float, text: str, next_step: str) -> Taken:
+    return Taken(
+        title=step.title,
+        outcome=Outcome.FAILED,
+        text=text,
+        next_step=next_step,
+        seconds=time.monotonic() - began,
+    )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import sys
 from importlib import import_module
 
 import click
@@ -42,3 +44,7 @@ def device() -> None:
       sudo scanside device provision --dry-run
       sudo scanside device install ct.scanside
     """
+    # A terminal that lacks a sign shows a ? for it, and what was found is told to its end.
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")

@@ -16,7 +16,8 @@ _CHOSEN = f"{layout.STORE}/chosen.json"
 class Appliance(msgspec.Struct, frozen=True, kw_only=True):
     """version: of the application that `current` points at; versions: all that are there. unit:
     the unit's file is there. active: what systemd says of it. chosen: the store's own, None where
-    there is no store yet or it cannot be read; store_damaged: it is there, and is none."""
+    there is no store yet or it cannot be read; store_damaged: it is there, and is none; lost: the
+    bundle that it chose is not among those that it holds."""
 
     version: str | None = None
     versions: tuple[str, ...] = ()
@@ -24,6 +25,7 @@ class Appliance(msgspec.Struct, frozen=True, kw_only=True):
     active: str | None = None
     chosen: Chosen | None = None
     store_damaged: bool = False
+    lost: bool = False
 
 
 def read_appliance(machine: Machine) -> Appliance:
@@ -40,6 +42,7 @@ def read_appliance(machine: Machine) -> Appliance:
             chosen = msgspec.json.decode(text, type=Chosen)
         except (msgspec.DecodeError, ValueError):
             damaged = True
+    active = chosen.active if chosen else None
     return Appliance(
         version=version or None,
         versions=tuple(machine.list(layout.VERSIONS)),
@@ -47,4 +50,5 @@ def read_appliance(machine: Machine) -> Appliance:
         active=ran.out.strip() or None if ran else None,
         chosen=chosen,
         store_damaged=damaged,
+        lost=active is not None and active not in machine.list(f"{layout.STORE}/bundles"),
     )

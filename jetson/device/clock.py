@@ -9,6 +9,7 @@ import msgspec
 from scanside.jetson.machine import Machine
 
 _SECONDS = 8.0
+_NUMBER = re.compile(r"\d{1,15}")
 _LINE = re.compile(r"^(NTP|NTPSynchronized|Timezone)=(\S+)$", re.MULTILINE)
 
 
@@ -32,7 +33,7 @@ def read_time(machine: Machine) -> TimeOfDay:
         return {"yes": True, "no": False}.get(told.get(name, ""))
 
     return TimeOfDay(
-        unix=int(words) if words.isdigit() else None,
+        unix=int(words) if _NUMBER.fullmatch(words) else None,
         service=yes("NTP"),
         synchronised=yes("NTPSynchronized"),
         zone=told.get("Timezone"),

@@ -10,6 +10,7 @@ from scanside.jetson.machine import Machine
 
 _CPUS = "/sys/devices/system/cpu"
 _DEVFREQ = "/sys/class/devfreq"
+_NUMBER = re.compile(r"\d{1,15}")
 _GPU = re.compile(r"gpu|ga10b|gv11b|gb10b|gp10b")
 
 
@@ -39,7 +40,7 @@ def read_clocks(machine: Machine) -> Clocks:
         gpu=tuple(
             _gpu(machine, name)
             for name in machine.list(_DEVFREQ)
-            if _GPU.search(name.rpartition(".")[2] if "." in name else name)
+            if _GPU.search(name.rpartition(".")[2])
         ),
         cpu=tuple(_cpu(machine, name) for name in cpus if machine.list(f"{_CPUS}/{name}/cpufreq")),
         cpus_online=machine.read(f"{_CPUS}/online"),
@@ -50,7 +51,7 @@ def read_clocks(machine: Machine) -> Clocks:
 def _gpu(machine: Machine, name: str) -> Clock:
     folder = f"{_DEVFREQ}/{name}"
     known = (machine.read(f"{folder}/available_frequencies") or "").split()
-    steps = [int(word) / 1e6 for word in known if word.isdigit()]
+    steps = [int(word) / 1e6 for word in known if _NUMBER.fullmatch(word)]
     return Clock(
         name=name,
         now=_mhz(machine, f"{folder}/cur_freq", 1e6),

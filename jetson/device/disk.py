@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from concurrent.futures import ThreadPoolExecutor
+
 import msgspec
 
 from scanside.jetson import layout
@@ -9,6 +12,7 @@ from scanside.jetson.machine import Machine
 
 FOLDERS = (layout.STORE, layout.APPLICATION, layout.LOGS)
 _SECONDS = 8.0
+_NUMBER = re.compile(r"\d{1,15}")
 
 
 class Room(msgspec.Struct, frozen=True, kw_only=True):
@@ -25,7 +29,8 @@ class Room(msgspec.Struct, frozen=True, kw_only=True):
 
 def read_disk(machine: Machine) -> tuple[Room, ...]:
     mounts = _mounts(machine)
-    return tuple(_room(machine, folder, mounts) for folder in FOLDERS)
+    with ThreadPoolExecutor(len(FOLDERS)) as pool:  # df hangs where a disk or a server does
+        return tuple(pool.map(lambda folder: _room(machine, folder, mounts), FOLDERS))
 
 
 def _room(machine: Machine, folder: str, mounts: dict[str, set[str]]) -> Room:
@@ -56,6 +61,6 @@ def _df(machine: Machine, unit: str, folder: str) -> tuple[int | None, int | Non
     """In all, free, and where it is mounted; with -i of inodes, which some file systems lack."""
     ran = machine.run("df", "-P", unit, folder, seconds=_SECONDS)
     words = ran.out.splitlines()[-1].split() if ran and ran.code == 0 and ran.out else []
-    if len(words) < 6 or not (words[1].isdigit() and words[3].isdigit()):
+    if len(words) < 6 or not (_NUMBER.fullmatch(words[1]) and _NUMBER.fullmatch(words[3])):
         return None, None, None
     return int(words[1]), int(words[3]), words[5]

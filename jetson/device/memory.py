@@ -8,7 +8,7 @@ import msgspec
 
 from scanside.jetson.machine import Machine
 
-_LINE = re.compile(r"^(\w+):\s+(\d+) kB$", re.MULTILINE)
+_LINE = re.compile(r"^(\w+):\s+(\d{1,15}) kB$", re.MULTILINE)
 
 
 class Memory(msgspec.Struct, frozen=True, kw_only=True):

@@ -11,8 +11,10 @@ import msgspec
 from scanside.jetson.machine import Machine
 from scanside.runtime.fingerprint import tnspec_of
 from scanside.runtime.platforms import (
+    Module,
     board_of,
     boards_in_tree,
+    is_of_module,
     module_of_board,
     modules_of_model,
 )
@@ -44,13 +46,15 @@ def read_module(machine: Machine) -> DeviceModule:
     tnspec = _printable(tnspec_of(machine.read("/etc/nv_boot_control.conf") or ""))
     board = board_of(tnspec or "")
     by_board = module_of_board(board) if board else None
-    in_tree = [module_of_board(one) for one in boards_in_tree(" ".join(compatible))]
-    by_tree = next((module for module in in_tree if module), None)
-    by_model = modules_of_model(model or "")
+    in_tree = boards_in_tree(" ".join(compatible))
+    by_tree = next(filter(None, map(module_of_board, in_tree)), None)
     found, source = by_board, "TNSPEC"
     if board is None:
         found, source = by_tree, "the device tree"
-    candidates = (found,) if found else (by_model if board is None else ())
+    candidates: tuple[Module, ...] = (found,) if found else ()
+    # The model tells no SKUs apart: it counts only where nothing names one that the table lacks.
+    if found is None and board is None and not any(map(is_of_module, in_tree)):
+        candidates = modules_of_model(model or "")
     return DeviceModule(
         name=found.name if found else None,
         source=source if found else None,

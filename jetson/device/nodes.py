@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fnmatch
 import os
+import re
 from collections.abc import Mapping
 
 import msgspec
@@ -21,6 +22,7 @@ PATTERNS = (
     "/dev/nvsciipc",
 )
 GROUPS = ("render", "video")
+_NUMBER = re.compile(r"\d{1,15}")
 DEVICES_CSV = "/etc/nvidia-container-runtime/host-files-for-container.d/devices.csv"
 
 
@@ -51,7 +53,7 @@ class Access(msgspec.Struct, frozen=True, kw_only=True):
 def read_access(machine: Machine) -> Access:
     groups = _lines(machine, "/etc/group")
     users = _lines(machine, "/etc/passwd")
-    names = {int(words[2]): words[0] for words in groups or () if words[2].isdigit()}
+    names = {int(words[2]): words[0] for words in groups or () if _NUMBER.fullmatch(words[2])}
     return Access(
         nodes={node: _group(machine, node, names) for node in find_nodes(machine, PATTERNS)},
         groups=None
@@ -59,7 +61,7 @@ def read_access(machine: Machine) -> Access:
         else {words[0]: tuple(filter(None, words[3].split(","))) for words in groups},
         users=None
         if users is None
-        else {words[0]: int(words[3]) for words in users if words[3].isdigit()},
+        else {words[0]: int(words[3]) for words in users if _NUMBER.fullmatch(words[3])},
         group_ids={name: number for number, name in names.items()},
         in_csv=_csv(machine),
     )

@@ -12,10 +12,10 @@ CONFIGURATION = "/etc/nvpmodel.conf"
 STATUS = "/var/lib/nvpmodel/status"
 """What nvpmodel wrote when it last changed the mode; read where it does not answer itself."""
 QUERY_S = 8.0
-_MODE = re.compile(r"^<\s*POWER_MODEL\s+ID=(\d+)\s+NAME=(\S+)\s*>", re.MULTILINE)
-_DEFAULT = re.compile(r"^<\s*PM_CONFIG\s+DEFAULT=(\d+)", re.MULTILINE)
-_CURRENT = re.compile(r"^NV Power Mode:\s*(\S+)\s*(?:\n\s*(\d+))?", re.MULTILINE)
-_STATUS = re.compile(r"pmode:\s*(\d+)")
+_MODE = re.compile(r"^<\s*POWER_MODEL\s+ID=(\d{1,4})\s+NAME=(\S+)\s*>", re.MULTILINE)
+_DEFAULT = re.compile(r"^<\s*PM_CONFIG\s+DEFAULT=(\d{1,4})\b", re.MULTILINE)
+_CURRENT = re.compile(r"^NV Power Mode:\s*(\S+)", re.MULTILINE)
+_STATUS = re.compile(r"pmode:\s*(\d{1,4})\b")
 
 
 class PowerMode(msgspec.Struct, frozen=True):

@@ -149,7 +149,9 @@ def _foreign(machine: Machine) -> str | None:
     path = ":".join(words).replace('"', "")
     if machine.is_this:
         path = os.environ.get("PATH", "") + ":" + path
-    for folder in filter(lambda one: one.startswith("/"), path.split(":")):
+    for folder in path.split(":"):
+        if not folder.startswith("/") or "\0" in folder:  # as a power cut leaves a file's end
+            continue
         candidate = machine.path(f"{folder}/python3")
         if not os.access(candidate, os.X_OK):
             continue

@@ -8,13 +8,15 @@ from scanside.jetson.machine import Machine
 
 _THERMAL = "/sys/class/thermal"
 _HWMON = "/sys/class/hwmon"
-_LIMITS = ("passive", "hot", "critical")
+# What slows the clocks, or tells of it. Orin has a passive trip at 70 °C that only warns of a hot
+# surface, and slows nothing.
+_SLOWING = ("throttle-alert", "cpufreq-", "devfreq-")
 _COLDEST, _HOTTEST = -60.0, 200.0
 
 
 class Zone(msgspec.Struct, frozen=True, kw_only=True):
-    """celsius: None where the sensor is switched off. passive: where the device slows itself down,
-    critical: the lowest where it stops."""
+    """celsius: None where the sensor is switched off. passive: the lowest where the device slows
+    itself down, critical: where it stops."""
 
     name: str
     celsius: float | None = None
@@ -31,11 +33,12 @@ class Fan(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Thermal(msgspec.Struct, frozen=True, kw_only=True):
-    """throttling: cooling devices that slow something down now. over_current: how often that was
-    since the start, over all rails."""
+    """throttling: cooling devices that slow something down now; watched: how many would tell.
+    over_current: how often that was since the start, over all rails."""
 
     zones: tuple[Zone, ...] = ()
     throttling: tuple[str, ...] = ()
+    watched: int = 0
     over_current: int | None = None
     fans: tuple[Fan, ...] = ()
 
@@ -48,12 +51,12 @@ class Thermal(msgspec.Struct, frozen=True, kw_only=True):
 def read_thermal(machine: Machine) -> Thermal:
     names = machine.list(_THERMAL)
     zones = [_zone(machine, f"{_THERMAL}/{name}") for name in names if "thermal_zone" in name]
-    throttling = [
-        kind
+    states = [
+        (kind, state)
         for name in names
         if name.startswith("cooling_device")
-        and "throttle-alert" in (kind := machine.read(f"{_THERMAL}/{name}/type") or "").lower()
-        and (_number(machine, f"{_THERMAL}/{name}/cur_state") or 0) > 0
+        and _slows(kind := machine.read(f"{_THERMAL}/{name}/type") or "")
+        and (state := _number(machine, f"{_THERMAL}/{name}/cur_state")) is not None
     ]
     counts = [
         count
@@ -64,7 +67,8 @@ def read_thermal(machine: Machine) -> Thermal:
     ]  # fmt: skip
     return Thermal(
         zones=tuple(zone for zone in zones if zone),
-        throttling=tuple(throttling),
+        throttling=tuple(kind for kind, state in states if state > 0),
+        watched=len(states),
         over_current=sum(counts) if counts else None,
         fans=_fans(machine),
     )
@@ -74,19 +78,39 @@ def _zone(machine: Machine, folder: str) -> Zone | None:
     name = machine.read(f"{folder}/type")
     if not name:
         return None
-    trips: dict[str, list[float]] = {kind: [] for kind in _LIMITS}
-    for file in machine.list(folder):
+    trips: dict[str, list[float]] = {"passive": [], "critical": []}
+    files = machine.list(folder)
+    bound = _bound(machine, folder, files)
+    for file in files:
         if file.startswith("trip_point_") and file.endswith("_type"):
             kind = machine.read(f"{folder}/{file}")
             at = _number(machine, f"{folder}/{file[:-5]}_temp")
+            cooled_by = bound.get(file[len("trip_point_") : -len("_type")], [])
+            if kind == "passive" and cooled_by and not any(map(_slows, cooled_by)):
+                continue
             if kind in trips and at is not None and at > 0:
                 trips[kind].append(at / 1000)
     return Zone(
         name=name,
         celsius=_celsius(_number(machine, f"{folder}/temp")),
         passive=min(trips["passive"], default=None),
-        critical=min(trips["hot"] + trips["critical"], default=None),
+        critical=min(trips["critical"], default=None),
     )
+
+
+def _bound(machine: Machine, folder: str, files: list[str]) -> dict[str, list[str]]:
+    """A trip's number -> kinds of the cooling devices that are bound to it."""
+    bound: dict[str, list[str]] = {}
+    for file in files:
+        device, _, rest = file.partition("_")
+        if device.startswith("cdev") and rest == "trip_point":
+            kind = machine.read(f"{folder}/{device}/type") or ""
+            bound.setdefault(machine.read(f"{folder}/{file}") or "", []).append(kind)
+    return bound
+
+
+def _slows(kind: str) -> bool:
+    return any(word in kind.lower() for word in _SLOWING)
 
 
 def _fans(machine: Machine) -> tuple[Fan, ...]:

@@ -20,7 +20,7 @@ class Watching(Machine):
         text = super().read(name)
         if text is None:
             try:
-                with self.path(name).open("rb") as stream:
+                with self.seen(name).open("rb") as stream:
                     stream.read(1)
             except _ABSENT:
                 pass
@@ -34,7 +34,7 @@ class Watching(Machine):
         names = super().list(name)
         if not names:
             try:
-                next(self.path(name).iterdir(), None)
+                next(self.seen(name).iterdir(), None)
             except _ABSENT:
                 pass
             except OSError:

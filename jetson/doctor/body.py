@@ -113,8 +113,8 @@ def _temperature(case: Case) -> Check:
 def _throttling(case: Case) -> Check:
     line = Line("heat.throttling", "Throttling", "nothing")
     found = case.device.thermal.throttling
-    if not case.device.thermal.zones:
-        return line.not_judged("no sensor tells")
+    if not case.device.thermal.watched:
+        return line.not_judged("this board has no cooling device that tells")
     if not found:
         return line.green("nothing")
     return line.red(", ".join(found), "cool it down: latency is not what was measured until then")
@@ -164,8 +164,9 @@ def _tegrastats(case: Case) -> Check:
             "says nothing that can be read",
             "run `tegrastats` by hand, and send its line with this page",
         )
-    rails = sum(milliwatts for name, milliwatts in stats.milliwatts.items() if "IN" in name)
-    power = f", {rails / 1000:.1f} W in" if rails else ""
+    # AGX Orin has no rail of the whole board: its VIN_SYS_5V0 is one of three.
+    whole = next((stats.milliwatts[one] for one in ("VDD_IN", "VIN") if one in stats.milliwatts), 0)
+    power = f", {whole / 1000:.1f} W in" if whole else ""
     load = "" if stats.gpu_percent is None else f", GPU {stats.gpu_percent}%"
     return line.green(f"RAM {stats.ram_used_mb} of {stats.ram_total_mb} MB{load}{power}")
 

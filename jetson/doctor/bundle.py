@@ -46,7 +46,7 @@ def _trust(machine: Machine) -> Trust | None:
             return Trust.here()
         machine.path(layout.TRUST).stat()
         return Trust.load(machine.path(layout.TRUST))
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return Trust()
     except PermissionError:
         return None

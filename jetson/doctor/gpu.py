@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fnmatch
 from collections.abc import Iterator
 
 from scanside.jetson import layout
@@ -10,7 +9,8 @@ from scanside.jetson.device.nodes import GROUPS
 from scanside.jetson.doctor.verdict import Case, Check, Line, softened
 from scanside.runtime.platforms import dotted, families, modules
 
-_RESTART = "restart the device, then look into `dmesg` for nvgpu or NVRM"
+# The GPU's firmware may stay damaged over a restart.
+_RESTART = "switch the device off and on again, then look into `dmesg` for nvgpu or NVRM"
 _CODES = {
     34: "this is the stub of the CUDA toolkit: take its folder off the library path",
     100: "the driver sees no GPU: " + _RESTART,
@@ -66,9 +66,7 @@ def _nodes(case: Case) -> Check:
     if family is None or not family.nodes:
         return Line(name, title).not_judged("the module is not known or supported")
     line = Line(name, title, ", ".join(family.nodes))
-    missing = [
-        one for one in family.nodes if not fnmatch.filter(case.device.access.nodes, one)
-    ]  # fmt: skip
+    missing = [one for one in family.nodes if not case.device.access.matching(one)]
     if not missing:
         return line.green(f"{len(case.device.access.nodes)} nodes")
     return line.judged(
@@ -88,7 +86,8 @@ def _groups(case: Case) -> Check:
         return line.green("both are there")
     return line.red(
         f"missing: {', '.join(missing)}",
-        f"sudo groupadd --system {missing[0]}, then restart, so that its nodes are given to it",
+        "; ".join(f"sudo groupadd --system {one}" for one in missing)
+        + "; then restart, so that the nodes are given to them",
     )
 
 

@@ -75,7 +75,7 @@ def _tensorrt(case: Case) -> Check:
     short = {dotted(one)[:3] for one in told}
     words = found.full or found.version
     if len(short) > 1:
-        words = f"bindings {found.version}, library {found.full}, package {packaged}"
+        words = f"bindings {found.version}, library {found.full}, package {packaged or 'not told'}"
     if len(short) == 1 and short <= known:
         return line.green(words)
     return line.red(

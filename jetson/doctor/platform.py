@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from scanside.jetson.device import Device
 from scanside.jetson.doctor.verdict import Case, Check, Line, softened
-from scanside.runtime.platforms import Release, modules, release_of, targets
+from scanside.runtime.platforms import Release, modules, release_of, releases, targets
 
 _FLASH = "flash it with JetPack 6.2 or later, at a workstation"
 _ANOTHER = "take a Jetson Orin or Thor: nothing that is flashed changes this"
@@ -70,7 +70,8 @@ def _tree(case: Case) -> Check:
 
 
 def _release(case: Case) -> Check:
-    line = Line("release.supported", "JetPack", "6.1, 6.2, 7.0, 7.1 or 7.2")
+    supported = [one.jetpack for one in releases().values() if not one.refused]
+    line = Line("release.supported", "JetPack", ", ".join(supported))
     l4t = case.device.release.l4t
     row = release_of(l4t or "")
     if l4t is None:
@@ -124,9 +125,15 @@ def _ubuntu(case: Case) -> Check:
 
 
 def _one_version(case: Case) -> Check:
-    line = Line("packages.one_version", "One version of L4T", "all packages of one version")
+    line = Line("packages.one_version", "One version of L4T", "all packages whole, of one version")
     found, own = case.device.packages, case.device.release.l4t
     versions = found.l4t_versions
+    if found.torn:
+        return line.red(
+            f"installed by half: {_few(found.torn)}",
+            "sudo dpkg --configure -a, then sudo apt --fix-broken install; where that fails, its "
+            "last lines say why",
+        )
     if not versions:
         return line.yellow(
             "no nvidia-l4t packages" if found.asked else "dpkg does not answer",
@@ -136,13 +143,16 @@ def _one_version(case: Case) -> Check:
         only = next(iter(versions))
         return line.green(f"{len(versions[only])} packages of {only}")
     rarest = min(versions.values(), key=len)
-    named = ", ".join(rarest[:_MOST_NAMED]) + (" ..." if len(rarest) > _MOST_NAMED else "")
     counts = ", ".join(f"{len(names)} of {version}" for version, names in versions.items())
     return line.red(
-        f"{counts} ({named})" + (f"; the device calls itself {own}" if own else ""),
+        f"{counts} ({_few(rarest)})" + (f"; the device calls itself {own}" if own else ""),
         "a mixture has crashed units: finish the upgrade (sudo apt full-upgrade) or flash it anew, "
         "then hold the packages",
     )
+
+
+def _few(names: tuple[str, ...]) -> str:
+    return ", ".join(names[:_MOST_NAMED]) + (" ..." if len(names) > _MOST_NAMED else "")
 
 
 def _held(case: Case) -> Check:

@@ -50,13 +50,17 @@ def _store(case: Case) -> Check:
             f"{layout.STORE}/chosen.json is damaged",
             "move it away, then: sudo scanside device install FILE",
         )
+    if any(name.startswith(layout.STORE) for name in case.device.unreadable):
+        return line.yellow("cannot be read", "run it again as root")
     if found.chosen is None:
-        unread = any(name.startswith(layout.STORE) for name in case.device.unreadable)
-        if unread:
-            return line.yellow("cannot be read", "run it again as root")
         return line.yellow("nothing is installed", "sudo scanside device install FILE")
     if found.chosen.active is None:
         return line.yellow("none is active", "sudo scanside device install FILE")
+    if found.lost:
+        return line.red(
+            f"{found.chosen.active[:12]} is active, and its bundle is gone",
+            "sudo scanside device rollback, or: sudo scanside device install FILE",
+        )
     names = ", ".join(f"{name} serial {n}" for name, n in sorted(found.chosen.serials.items()))
     return line.green(f"{found.chosen.active[:12]} ({names})")
 

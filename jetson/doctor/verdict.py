@@ -79,7 +79,7 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
 
 class Page(msgspec.Struct, frozen=True, kw_only=True):
     """time: of this machine, in UTC. target: a name of the table, or None. model, serial, l4t: of
-    the device. asked_as: "root" or "another user"."""
+    the device. asked_as: whether by root."""
 
     time: str
     scanside: str
@@ -130,10 +130,15 @@ class Line(msgspec.Struct, frozen=True):
             name=self.name,
             title=self.title,
             verdict=verdict,
-            found=found,
+            found=_printable(found),
             expected=self.expected,
-            next_step=next_step,
+            next_step=_printable(next_step),
         )
+
+
+def _printable(text: str) -> str:
+    """Files and tools of a device may say anything, and this reaches a terminal."""
+    return "".join(c if c.isprintable() else "?" for c in text)
 
 
 def softened(uncertain: bool) -> Verdict:

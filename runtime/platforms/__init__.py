@@ -1,10 +1,10 @@
 """The table of Jetson platforms: which module with which JetPack, and why one is not supported.
 
 The rows are data (families.json, modules.json, releases.json), collected from NVIDIA's public pages
-and public repositories in November 2026; no Jetson was touched. Cells that no page of NVIDIA's
-was seen to settle are named in their row's `uncertain`: they are shown, and a device that differs
-from one is told so, but is not refused for it. A target is a module with a release that runs on it,
-as `orin-nx-16gb-jp6.2`.
+and public repositories in November 2026; no Jetson was touched. Cells that no page or file of
+NVIDIA's, nor what a device printed, was seen to settle are named in their row's `uncertain`: they
+are shown, and a device that differs from one is told so, but is not refused for it. A target is a
+module with a release that runs on it, as `orin-nx-16gb-jp6.2`.
 """
 
 from __future__ import annotations
@@ -198,6 +198,12 @@ def module_of_board(board: str) -> Module | None:
         if board in module.boards or board.partition("-")[0] in module.boards:
             return module
     return None
+
+
+def is_of_module(board: str) -> bool:
+    """Whether a board (3767-0099) is a module's, of whatever SKU, and no carrier."""
+    known = {one.partition("-")[0] for module in modules().values() for one in module.boards}
+    return board.partition("-")[0] in known
 
 
 def modules_of_model(model: str) -> tuple[Module, ...]:

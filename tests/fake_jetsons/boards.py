@@ -10,10 +10,14 @@ JP6_STATS = (
     "[3%@729,1%@729,0%@729,0%@729,off,off] EMC_FREQ 1%@2133 GR3D_FREQ 10%@1300 cpu@48.5C "
     "soc2@47.1C gpu@46.9C tj@48.5C VDD_IN 4951mW/4951mW VDD_CPU_GPU_CV 760mW/760mW"
 )
+AGX_STATS = JP6_STATS.partition("VDD_")[0] + (
+    "VDD_GPU_SOC 3200mW/3200mW VDD_CPU_CV 800mW/800mW VIN_SYS_5V0 4100mW/4100mW"
+)
 JP7_STATS = JP6_STATS.replace("10%@1300", "12%@[1300,1300]")
 THOR_STATS = (
     "08-25-2025 10:00:01 RAM 4103/{mb}MB (lfb 9x4MB) CPU [0%@1890,0%@1890] "
-    "GR3D_FREQ @[314,314,314] cpu@41.0C tj@42.5C VDD_GPU 1200mW/1200mW VIN 31000mW/31000mW"
+    "GR3D_FREQ @[314,314,314] cpu@41.0C tj@42.5C VDD_GPU 1200mW/1200mW "
+    "VIN_SYS_5V0 4000mW/4000mW VIN 31000mW/31000mW"
 )
 
 
@@ -37,7 +41,7 @@ THOR = "NVIDIA Jetson AGX Thor Developer Kit"
 SUPER = "jetson-orin-nano-devkit-super-"
 BOARDS = {
     "orin-nano-4gb": Board(
-        NANO, "3767-300-0004", SUPER, 3.3, ("10W", "25W", "MAXN_SUPER", "7W_AI", "7W_CPU"), "10W"
+        NANO, "3767-300-0004", SUPER, 3.3, ("10W", "25W", "MAXN_SUPER"), "10W"
     ),
     "orin-nano-8gb": Board(
         NANO, "3767-300-0005", SUPER, 7.44, ("15W", "25W", "MAXN_SUPER", "7W"), "25W"

@@ -81,15 +81,18 @@ def _good() -> list[Row]:
 def _platform() -> list[Row]:
     unknown = {BOOT: "TNSPEC 3999-100-0000-A.1-1-1-other-\n", f"{TREE}/model": "Contoso\0",
                f"{TREE}/compatible": "contoso,box\0"}  # fmt: skip
-    industrial = {
-        BOOT: "TNSPEC 3701-500-0008-A.1-1-1-jetson-agx-orin-devkit-industrial-\n",
-        f"{TREE}/compatible": "nvidia,p3737-0000+p3701-0008\0nvidia,p3701-0008\0",
+    igx = {
+        BOOT: "TNSPEC 3701-500-0002-A.1-1-1-holoscan-devkit-\n",
+        f"{TREE}/compatible": "nvidia,p3740-0002+p3701-0002\0nvidia,p3701-0002\0",
     }
+    industrial = {name: text.replace("0002", "0008") for name, text in igx.items()}
     no_l4t = {"dpkg-query": "exit 1"}
     old = "module.known release.supported"
     return [
         row("unknown module", "module.known", files=unknown),
-        row("a module of a known board with an unknown SKU", "module.known", files=industrial),
+        row("a module of a known board with an unknown SKU", "module.known", files=igx),
+        row("that, without a TNSPEC", "module.known", files={**igx, BOOT: None}),
+        row("AGX Orin Industrial", "module.known", files=industrial),
         row("Xavier NX with JetPack 5", old, module="xavier-nx", l4t="35.5.0"),
         row("AGX Xavier with JetPack 5", old, module="agx-xavier", l4t="35.5.0"),
         row("the first Nano with JetPack 4", old, module="nano", l4t="32.7.1"),
@@ -104,6 +107,7 @@ def _platform() -> list[Row]:
             scripts=no_l4t,
         ),
         row("L4T 36.4.4 mixed with 36.4.7", "packages.one_version", l4t="36.4.7", mixed="36.4.4"),
+        row("an upgrade that was cut short", "packages.one_version", torn=True),
         row(
             "packages of another L4T than the release file",
             "packages.one_version",
@@ -190,10 +194,13 @@ def _body() -> list[Row]:
         row("a read-only root", "disk.writable", mounted="ro,relatime"),
         row("too little memory to be had", "memory.available", available_mb=700),
         row("half the module's memory", "memory.total", gib=7.4, available_mb=5000),
-        row("a T4000 of another memory", yellow="memory.total", module="thor-t4000",
-            l4t="39.2.0", gib=30.0),
+        row("a T4000 of another memory", "memory.total", module="thor-t4000", l4t="39.2.0",
+            gib=30.0),
         row("MAXN_SUPER", yellow="power.mode", mode="MAXN_SUPER"),
         row("a power mode that nobody knows", yellow="power.mode", mode="17W"),
+        row("a power mode and an Ubuntu that are named with escapes",
+            yellow="power.mode release.ubuntu", mode="\\033[31m15W",
+            files={"etc/os-release": 'PRETTY_NAME="\x1b]0;x\x07"\nVERSION_ID="\x1b[0m"\n'}),
         row("nvpmodel hangs", yellow="power.mode", scripts={"nvpmodel": "exec sleep 600"}),
         row(
             "nvpmodel hangs, but its status is there",
@@ -203,9 +210,12 @@ def _body() -> list[Row]:
         ),
         row("nvpmodel lists nothing", yellow="power.default", files={"etc/nvpmodel.conf": "\n"}),
         row("hot: it slows itself down", yellow="heat.temperature", celsius=99.6),
+        row("a hot surface, for which nothing is slowed down", celsius=76.0),
         row("warm", yellow="heat.temperature", celsius=88.0),
         row("about to switch itself off", "heat.temperature", celsius=105.1),
         row("throttling", "heat.throttling", throttling=True),
+        row("a CPU whose clock is held down", "heat.throttling",
+            files={f"{SENSOR}/cooling_device2/cur_state": "3\n"}),
         row("sensors missing", yellow="heat.temperature",
             files={f"{SENSOR}/thermal_zone{n}/type": None for n in range(3)}),
         row("over-current events", yellow="power.over_current", over_current=4),
@@ -229,8 +239,11 @@ def _scanside() -> list[Row]:
         row("the unit is stopped", yellow="scanside.service",
             scripts={"systemctl": "echo inactive; exit 3"}),
         row("a damaged store", "scanside.store", files={STORE: "{"}),
+        row("a store that lost its bundle", "scanside.store", stored=False),
         row("a store without a choice", yellow="scanside.store", files={STORE: "{}"}),
         row("files that cannot be read", yellow="scanside.store doctor.sight", files={STORE: LOOP}),
+        row("bundles that cannot be seen", yellow="scanside.store doctor.sight", stored=False,
+            files={"var/lib/scanside/bundles": LOOP}),
         row("groups that cannot be read", yellow="access.groups doctor.sight",
             files={"etc/group": LOOP}),
         row("a bundle for another target", "bundle.target", bundle="another target"),

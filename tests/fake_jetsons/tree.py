@@ -17,7 +17,16 @@ from pathlib import Path
 from typing import Any
 
 from devices import make_libcuda
-from fake_jetsons.boards import BOARDS, JP6_STATS, JP7_STATS, THOR_STATS, Board, Jetpack, jetpack_of
+from fake_jetsons.boards import (
+    AGX_STATS,
+    BOARDS,
+    JP6_STATS,
+    JP7_STATS,
+    THOR_STATS,
+    Board,
+    Jetpack,
+    jetpack_of,
+)
 
 LOOP = "a link to itself, which nobody can read, root included"
 VERSION = "0.1.0"
@@ -44,6 +53,7 @@ class Spec:
     l4t: str = "36.4.3"
     packaged: str | None = None
     mixed: str = ""
+    torn: bool = False
     held: bool = True
     provisioned: bool = True
     mode: str | None = None
@@ -66,6 +76,7 @@ class Spec:
     cuda: Mapping[str, Any] | None = field(default_factory=dict)
     nodes: tuple[str, ...] | None = None
     serial: int = 3
+    stored: bool = True
     endless_stats: bool = False
     files: Mapping[str, str | bytes | None] = field(default_factory=dict)
     scripts: Mapping[str, str | None] = field(default_factory=dict)
@@ -154,6 +165,12 @@ def _sensors(spec: Spec) -> dict[str, str | bytes]:
         f"{thermal}/thermal_zone0/trip_point_0_temp": "99000\n",
         f"{thermal}/thermal_zone0/trip_point_1_type": "critical\n",
         f"{thermal}/thermal_zone0/trip_point_1_temp": "104500\n",
+        f"{thermal}/thermal_zone0/trip_point_2_type": "passive\n",
+        f"{thermal}/thermal_zone0/trip_point_2_temp": "70000\n",
+        f"{thermal}/thermal_zone0/cdev0/type": "cpu-throttle-alert\n",
+        f"{thermal}/thermal_zone0/cdev0_trip_point": "0\n",
+        f"{thermal}/thermal_zone0/cdev1/type": "hot-surface-alert\n",
+        f"{thermal}/thermal_zone0/cdev1_trip_point": "2\n",
         f"{thermal}/thermal_zone1/type": "tj-thermal\n",
         f"{thermal}/thermal_zone1/temp": f"{milli}\n",
         f"{thermal}/thermal_zone2/type": "cv0-thermal\n",  # switched off: it refuses its reading
@@ -161,6 +178,10 @@ def _sensors(spec: Spec) -> dict[str, str | bytes]:
         f"{thermal}/cooling_device0/cur_state": f"{int(spec.throttling)}\n",
         f"{thermal}/cooling_device1/type": "pwm-fan\n",
         f"{thermal}/cooling_device1/cur_state": "2\n",
+        f"{thermal}/cooling_device2/type": "cpufreq-cpu0\n",
+        f"{thermal}/cooling_device2/cur_state": "0\n",
+        f"{thermal}/cooling_device3/type": "hot-surface-alert\n",
+        f"{thermal}/cooling_device3/cur_state": f"{int(spec.celsius > 70)}\n",
         f"{hwmon}/hwmon0/name": "pwmfan\n",
         f"{hwmon}/hwmon0/pwm1": f"{spec.fan[0]}\n",
         f"{hwmon}/hwmon1/name": "pwm_tach\n",
@@ -192,12 +213,16 @@ def _tools(spec: Spec, board: Board, jetpack: Jetpack) -> dict[str, str]:
     packages.append(f"{state}\tnvidia-l4t-kernel\t5.15.148-tegra-{l4t}-{BUILD}")
     if spec.mixed:
         packages.append(f"{state}\tnvidia-l4t-camera\t{spec.mixed}-{BUILD}")
+    if spec.torn:
+        packages.append(f"{state[0]}F \tnvidia-l4t-bootloader\t{l4t}-{BUILD}")
     library = spec.library or jetpack.library
     packages += [f"ii \tlibnvinfer{library.split('.')[0]}\t{library}",
                  f"ii \tpython3-libnvinfer\t{library}", "rc \tlibcudnn8\t8.9.4-1",
                  "ii \tlibcudnn9-cuda-12\t9.3.0.75-1"]  # fmt: skip
     listing = "\n".join(packages)
     stats = THOR_STATS if board.thor else JP7_STATS if spec.l4t[:2] == "39" else JP6_STATS
+    if board.board.startswith("3701"):
+        stats = AGX_STATS
     line = stats.format(mb=int(board.gib * 1024))
     sync = "yes" if spec.synchronised else "no"
     size = 240_000_000
@@ -274,3 +299,6 @@ def _provision(root: Path, spec: Spec) -> None:
     if "var/lib/scanside/chosen.json" not in spec.files:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(chosen))
+    if spec.stored:
+        (path.parent / "bundles").mkdir(parents=True)
+        (path.parent / "bundles" / ("a" * 64)).touch()

@@ -9,12 +9,15 @@ import pytest
 
 from fake_jetsons.boards import JP6_STATS, JP7_STATS, THOR_STATS
 from fake_jetsons.tree import LOOP, make_jetson, write_script
-from scanside.jetson.device import read_device
+from scanside.jetson.device import disk, read_device
+from scanside.jetson.device.clock import read_time
+from scanside.jetson.device.clocks import read_clocks
 from scanside.jetson.device.disk import read_disk
+from scanside.jetson.device.memory import read_memory
 from scanside.jetson.device.module import read_module
 from scanside.jetson.device.nodes import read_access
 from scanside.jetson.device.packages import read_packages
-from scanside.jetson.device.power import PowerMode, read_power
+from scanside.jetson.device.power import Power, PowerMode, read_power
 from scanside.jetson.device.python import read_python
 from scanside.jetson.device.release import read_release
 from scanside.jetson.device.tegrastats import parse_stats, read_tegrastats
@@ -35,7 +38,7 @@ def machine(folder: Path, files: dict[str, str | bytes]) -> Machine:
     [
         (JP6_STATS, 10, (1300,), {"VDD_IN": 4951, "VDD_CPU_GPU_CV": 760}),
         (JP7_STATS, 12, (1300, 1300), {"VDD_IN": 4951, "VDD_CPU_GPU_CV": 760}),
-        (THOR_STATS, None, (314, 314, 314), {"VDD_GPU": 1200, "VIN": 31000}),
+        (THOR_STATS, None, (314, 314, 314), {"VDD_GPU": 1200, "VIN_SYS_5V0": 4000, "VIN": 31000}),
     ],
 )
 def test_the_three_forms_of_tegrastats(line, percent, mhz, milliwatts):
@@ -92,6 +95,27 @@ def test_the_eeprom_goes_before_the_device_tree_and_neither_is_guessed(tmp_path)
     assert (other.name, other.candidates, other.board) == (None, (), "3767-0099")
 
 
+def test_a_sku_that_only_the_device_tree_names_is_not_taken_for_another(tmp_path):
+    model = {"proc/device-tree/model": "NVIDIA Jetson AGX Orin Developer Kit\0"}
+    unknown = {"proc/device-tree/compatible": "nvidia,p3737-0000+p3701-0099\0"}
+    found = read_module(machine(tmp_path / "unknown", model | unknown))
+    assert (found.name, found.candidates) == (None, ())
+    carrier = {"proc/device-tree/compatible": "contoso,p9999-0001\0nvidia,tegra234\0"}
+    named = read_module(machine(tmp_path / "carrier", model | carrier)).candidates
+    assert named == ("agx-orin-32gb", "agx-orin-64gb")
+
+
+def test_packages_that_are_half_there_are_torn(tmp_path):
+    states = ["ii ", "hi ", "it ", "iW ", "iU ", "iF ", "iH ", "iiR", "rc ", "un "]
+    lines = "".join(
+        f"{state}\\tnvidia-l4t-{n}\\t36.4.3-20250107\\n" for n, state in enumerate(states)
+    )
+    write_script(tmp_path / "usr/bin/dpkg-query", f"printf '{lines}'; exit 1")
+    packages = read_packages(Machine(tmp_path))
+    assert packages.torn == tuple(f"nvidia-l4t-{n}" for n in (4, 5, 6, 7))
+    assert len(packages.l4t) == 8
+
+
 def test_versions_of_packages_are_those_of_l4t_and_not_of_the_kernel(tmp_path):
     packages = read_packages(Machine(make_jetson(tmp_path, mixed="36.4.4")))
     assert packages.l4t["nvidia-l4t-kernel"] == "36.4.3"
@@ -109,6 +133,32 @@ def test_power_modes_are_read_by_name(tmp_path):
     assert (power.id_of("25W"), power.id_of("26W")) == (3, None)
 
 
+def test_figures_that_no_device_has_are_none(tmp_path):
+    long = "9" * 5000
+    files = {
+        "proc/meminfo": f"MemTotal: {long} kB\n",
+        "etc/nvpmodel.conf": f"< POWER_MODEL ID={long} NAME=X >\n< PM_CONFIG DEFAULT={long} >\n",
+        "var/lib/nvpmodel/status": f"pmode:{long}\n",
+        "sys/class/thermal/thermal_zone0/type": "a",
+        "sys/class/thermal/thermal_zone0/temp": long,
+        "sys/class/devfreq/17000000.gpu/available_frequencies": f"{long} 306000000",
+        "etc/group": f"render:x:{long}:\n",
+        "etc/passwd": f"a:x:1:{long}::/:/x\n",
+    }
+    looked = machine(tmp_path, files)
+    write_script(tmp_path / "usr/bin/df", f"echo x {long} 0 {long} 0% /")
+    write_script(tmp_path / "usr/bin/date", f"echo {long}")
+    assert read_disk(looked)[0].free_mb is None
+    assert read_time(looked).unix is None
+    assert read_clocks(looked).gpu[0].hardware == 306
+    assert (read_access(looked).group_ids, read_access(looked).users) == ({}, {})
+    assert read_memory(looked).total_mb is None
+    assert read_power(looked) == Power()
+    assert read_thermal(looked).hottest is None
+    stats = parse_stats(f"RAM {long}/{long}MB GR3D_FREQ {long}%@{long} VDD_IN {long}mW")
+    assert (stats.ram_total_mb, stats.gpu_percent, stats.milliwatts) == (None, None, {})
+
+
 def test_sensors_that_tell_nonsense_or_nothing_are_not_known(tmp_path):
     zone = "sys/class/thermal/thermal_zone"
     files = {f"{zone}0/type": "a", f"{zone}0/temp": "-256000", f"{zone}1/type": "b"}
@@ -117,6 +167,21 @@ def test_sensors_that_tell_nonsense_or_nothing_are_not_known(tmp_path):
     assert thermal.hottest is None
     assert thermal.over_current is None
     assert thermal.fans == ()
+
+
+def test_only_trips_that_slow_the_clocks_or_switch_off_count(tmp_path):
+    zone = "sys/class/thermal/thermal_zone0"
+    trips = [("passive", 70000), ("passive", 99000), ("hot", 80000), ("critical", 104500)]
+    files = {f"{zone}/type": "tj", f"{zone}/temp": "75000"}
+    for number, (kind, at) in enumerate(trips):
+        files |= {f"{zone}/trip_point_{number}_type": kind, f"{zone}/trip_point_{number}_temp": at}
+    files = {name: str(content) for name, content in files.items()}
+    (loose,) = read_thermal(machine(tmp_path / "loose", files)).zones
+    assert (loose.passive, loose.critical) == (70.0, 104.5)  # nothing tells what cools it
+    files |= {f"{zone}/cdev0/type": "hot-surface-alert", f"{zone}/cdev0_trip_point": "0"}
+    files |= {f"{zone}/cdev1/type": "devfreq-17000000.gpu", f"{zone}/cdev1_trip_point": "1"}
+    (bound,) = read_thermal(machine(tmp_path / "bound", files)).zones
+    assert (bound.passive, bound.critical) == (99.0, 104.5)
 
 
 def test_a_disk_is_looked_at_where_the_folder_will_be(tmp_path):
@@ -130,9 +195,17 @@ def test_a_disk_is_looked_at_where_the_folder_will_be(tmp_path):
     assert read_disk(Machine(root))[0].free_mb is None
 
 
+def test_disks_that_hang_are_waited_for_side_by_side(tmp_path, monkeypatch):
+    monkeypatch.setattr(disk, "_SECONDS", 1.5)
+    root = make_jetson(tmp_path, scripts={"df": "exec sleep 600"})
+    began = time.monotonic()
+    assert [room.free_mb for room in read_disk(Machine(root))] == [None, None, None]
+    assert time.monotonic() - began < 7  # one after the other: 9
+
+
 def test_membership_is_by_name_or_by_main_group(tmp_path):
     users = "a:x:1:104::/:/x\nb:x:2:2::/:/x\nc:x:3:3::/:/x\n"
-    files = {"etc/passwd": users, "etc/group": "render:x:104:b\n"}
+    files = {"etc/passwd": users, "etc/group": "odd:x:²:c\nrender:x:104:b\n"}
     access = read_access(machine(tmp_path, files))
     assert [access.belongs(user, "render") for user in "abc"] == [True, True, False]
     assert read_access(Machine(tmp_path / "nothing")).belongs("a", "render") is None
@@ -144,6 +217,8 @@ def test_a_venv_of_the_system_is_no_foreign_python_but_condas_is(tmp_path):
     (root / "etc/environment").write_text("PATH=/venv/bin:/usr/bin\n")
     assert read_python(Machine(root)).foreign == "/venv/bin/python3"
     (root / "venv/pyvenv.cfg").write_text("home = /usr/bin\n")
+    assert read_python(Machine(root)).foreign is None
+    (root / "etc/environment").write_text("PATH=/a\0\0\0:/usr/bin\n")
     assert read_python(Machine(root)).foreign is None
 
 

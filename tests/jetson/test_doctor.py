@@ -13,6 +13,7 @@ import time
 from html.parser import HTMLParser
 from pathlib import Path
 
+import msgspec
 import pytest
 
 pytest.importorskip("onnx", reason="the bundles of the corpus need the extra [workstation]")
@@ -24,9 +25,11 @@ from fake_jetsons.corpus import CORPUS, ORINS, Row, row
 from fake_jetsons.show import names, page_of
 from fake_jetsons.tree import make_jetson
 from scanside.jetson.cli.doctor import command
-from scanside.jetson.device import clock, disk, power, python
+from scanside.jetson.device import clock, disk, power, python, read_device
+from scanside.jetson.doctor.body import check_room
 from scanside.jetson.doctor.examine import examine
 from scanside.jetson.doctor.html import html_page
+from scanside.jetson.doctor.platform import case_of
 from scanside.jetson.doctor.verdict import GROUPS, Check, Verdict
 from scanside.jetson.machine import Machine
 from scanside.runtime.errors import DeviceError
@@ -73,6 +76,37 @@ def test_every_check_is_green_once_and_not_green_once(tmp_path: Path, bundles: B
     told = {"power.clocks"}  # only tells, and judges nothing
     assert green - told == failed
     assert {name.partition(".")[0] for name in green} == set(GROUPS)
+
+
+def test_a_cell_that_was_never_settled_refuses_nobody(tmp_path: Path) -> None:
+    device = read_device(Machine(make_jetson(tmp_path / "root", gib=7.4)))
+    case = case_of(device)
+    assert case.module is not None
+    for uncertain, verdict in (((), RED), (("memory_gb",), YELLOW)):
+        module = msgspec.structs.replace(case.module, uncertain=uncertain)
+        checks = check_room(msgspec.structs.replace(case, module=module))
+        assert next(c.verdict for c in checks if c.name == "memory.total") is verdict
+
+
+def test_a_board_without_cooling_devices_that_tell_is_not_called_cool(tmp_path: Path) -> None:
+    thermal = "sys/class/thermal"
+    gone = {f"{thermal}/cooling_device{n}/type": None for n in (0, 2)}
+    page = examine(Machine(make_jetson(tmp_path / "root", files=gone)))
+    found = {check.name: check.verdict for check in page.checks}
+    assert found["heat.throttling"] is Verdict.NOT_JUDGED
+
+
+@pytest.mark.parametrize(
+    ("module", "l4t", "watts"),
+    [("orin-nx-16gb", "36.4.3", "5.0 W in"), ("thor-t5000", "38.4.0", "31.0 W in"),
+     ("agx-orin-64gb", "36.4.3", None)],
+)  # fmt: skip
+def test_the_boards_whole_power_is_told_where_one_rail_has_it(
+    tmp_path: Path, module: str, l4t: str, watts: str | None
+) -> None:
+    page = examine(Machine(make_jetson(tmp_path / "root", module=module, l4t=l4t)))
+    told = next(check.found for check in page.checks if check.name == "power.tegrastats")
+    assert watts in told if watts else " W" not in told
 
 
 def test_a_device_on_which_every_tool_hangs_is_done_with_in_time(
@@ -169,6 +203,33 @@ def test_what_cannot_be_written_or_looked_at_is_a_typed_error(tmp_path: Path) ->
     ):
         result = CliRunner().invoke(command, arguments)
         assert isinstance(result.exception, DeviceError), result.output
+
+
+def test_every_group_that_is_missing_is_in_the_next_step(tmp_path: Path) -> None:
+    root = make_jetson(tmp_path / "root", files={"etc/group": "root:x:0:\n"})
+    check = next(c for c in examine(Machine(root)).checks if c.name == "access.groups")
+    assert check.verdict is RED
+    assert all(f"groupadd --system {one}" in check.next_step for one in ("render", "video"))
+
+
+def test_settings_that_are_no_folder_trust_nobody(tmp_path: Path, bundles: Bundles) -> None:
+    root = make_jetson(tmp_path / "root", files={"etc/scanside": "no folder"})
+    page = examine(Machine(root), bundles.file("good"))
+    assert "bundle.signature" in names(page, RED)
+
+
+def test_a_terminal_that_lacks_its_signs_is_told_everything_all_the_same(tmp_path: Path) -> None:
+    root = make_jetson(tmp_path / "root", celsius=88.0)
+    done = subprocess.run(
+        [sys.executable, "-m", "scanside.runtime", "device", "doctor", "--root", str(root)],
+        env={**os.environ, "PYTHONIOENCODING": "latin-1"},
+        capture_output=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert b"? Module" in done.stdout
+    assert b"88 \xb0C (tj-thermal)" in done.stdout
+    assert b"No fault found" in done.stdout
 
 
 def test_looking_changes_nothing(tmp_path: Path, bundles: Bundles) -> None:

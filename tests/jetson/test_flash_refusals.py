@@ -73,7 +73,7 @@ def write(name: str, text: str) -> Callable[[Scene], object]:
         (lambda scene: scene.plug("3-10", "7026"), "2 are in recovery mode"),
         (lambda scene: scene.plug("3-10", "7326"), "2 are in recovery mode"),
         (lambda scene: scene.plug("3-9", "7423"), "orin-nx-8gb; the profile is for orin-nx-16gb"),
-        (lambda scene: scene.plug("3-9", "7326"), "no module that is known here"),
+        (lambda scene: scene.plug("3-9", "7926"), "no module that is known here"),
     ],
 )
 def test_a_tree_or_a_port_that_is_not_right(

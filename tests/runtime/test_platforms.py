@@ -28,6 +28,22 @@ from scanside.runtime.platforms import (
 )
 
 FIRST_TENSORRT = (10, 3)
+# As nvautoflash.sh of NVIDIA's BSP of 2026 lists them: boards by memory, and ids in recovery mode.
+NVIDIAS_BOARDS = {
+    "3701-0000": "agx-orin-32gb",
+    "3701-0004": "agx-orin-32gb",
+    "3701-0005": "agx-orin-64gb",
+    "3701-0008": "agx-orin-industrial",
+    "3767-0000": "orin-nx-16gb",
+    "3767-0001": "orin-nx-8gb",
+    "3767-0002": "orin-nx-16gb",
+    "3767-0003": "orin-nano-8gb",
+    "3767-0004": "orin-nano-4gb",
+    "3767-0005": "orin-nano-8gb",
+    "3834-0008": "thor-t5000",
+    "3834-0000": "thor-t4000",
+}
+NVIDIAS_IDS = ("7023", "7223", "7323", "7423", "7523", "7623", "7026", "7226", "7326")
 
 
 def test_every_row_is_whole():
@@ -38,13 +54,15 @@ def test_every_row_is_whole():
         assert target.release.source.startswith("https://")
         assert target.module.memory_gb >= 4
         version = tuple(int(part) for part in target.release.tensorrt.split("."))
-        assert bool(target.refused) == (version < FIRST_TENSORRT)
+        too_old = version < FIRST_TENSORRT
+        assert bool(target.refused) == (too_old or bool(target.module.refused))
 
 
 @pytest.mark.parametrize(
     ("name", "why"),
     [
         ("nano-jp4.6", "no INT8"),
+        ("agx-orin-industrial-jp6.2", "power modes"),
         ("xavier-nx-jp5.1", "ends at JetPack 5"),
         ("agx-orin-64gb-jp5.1", "update the device to JetPack 6.2"),
         ("orin-nx-16gb-jp6.0", "TensorRT 8.6"),
@@ -64,7 +82,8 @@ def test_the_verb_lists_what_can_be_compiled_for():
     assert "jp5.1" not in shown
     assert "ends at JetPack 5" in CliRunner().invoke(verb, ["--all"], env={"COLUMNS": "300"}).output
     one = CliRunner().invoke(verb, ["thor-t4000-jp7.2"]).output
-    assert re.search(r"^in recovery mode +0955:7226  \?$", one, re.MULTILINE)
+    assert re.search(r"^in recovery mode +0955:7226$", one, re.MULTILINE)
+    assert re.search(r"^power modes +MAXN \(default\)  \?$", one, re.MULTILINE)
     assert re.search(r"^CUDA +13\.2$", one, re.MULTILINE)
     assert isinstance(CliRunner().invoke(verb, ["orin-nx-16gb-jp6.0"]).exception, TargetError)
 
@@ -101,6 +120,8 @@ def test_every_board_is_of_one_module_and_every_usb_id_is_well_formed():
             assert module in modules_of_usb(identity.upper())
         if module.family == "orin":
             assert all(identity.endswith("23") for identity in module.recovery_usb)
+    known = {m.recovery_usb for m in modules().values() if m.family in ("orin", "thor")}
+    assert {one for ids in known for one in ids} == {f"0955:{one}" for one in NVIDIAS_IDS}
 
 
 def test_the_eeprom_tells_modules_apart_that_the_gpu_cannot():
@@ -111,7 +132,10 @@ def test_the_eeprom_tells_modules_apart_that_the_gpu_cannot():
     assert board_of("3767--0005--1--x-") == "3767-0005"
     for bad in ("", "nothing", "3767", "37-300-0003"):
         assert board_of(bad) is None
-    assert module_of_board("3767-0099") is None
+    for board, name in NVIDIAS_BOARDS.items():
+        assert module_of_board(board).name == name
+    for unknown in ("3767-0099", "3701-0001", "3701-0002", "3834-0005"):
+        assert module_of_board(unknown) is None
     assert boards_in_tree("nvidia,p3768-0000+p3767-0005 nvidia,p3767-0005") == ("3767-0005",)
     assert {m.name for m in modules_of_model("NVIDIA Jetson AGX Thor Developer Kit")} == {
         "thor-t4000",
