@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Sequence
 from datetime import datetime, timezone
@@ -94,7 +95,10 @@ def _append(file: Path, report: Report) -> None:
     line = msgspec.json.encode({"time": when, **msgspec.to_builtins(report)}) + b"\n"
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        with file.open("ab") as stream:
+        with file.open("ab+") as stream:
+            if stream.tell():  # a power cut may have torn the line before
+                stream.seek(-1, os.SEEK_END)
+                line = line if stream.read(1) == b"\n" else b"\n" + line
             stream.write(line)
     except OSError as error:
         click.echo(f"note: {file} cannot be written ({error.strerror})", err=True)
