@@ -43,6 +43,12 @@ class Machine:
     def is_this(self) -> bool:
         return self.root == Path("/")
 
+    @property
+    def is_whole_system(self) -> bool:
+        """Whether another system's own shell lies under the root: its tools, started from here,
+        would change the accounts and services of this one."""
+        return not self.is_this and _is_program(self.seen("/bin/sh"))
+
     def path(self, name: str) -> Path:
         """Where the absolute path `name` of that machine lies here."""
         return self.root / name.lstrip("/")
@@ -139,3 +145,12 @@ def _end(child: subprocess.Popen[bytes]) -> None:
     for stream in (child.stdin, child.stdout, child.stderr):
         if stream:
             stream.close()
+
+
+def _is_program(path: Path) -> bool:
+    """Whether it is compiled, not a script."""
+    try:
+        with path.open("rb") as stream:
+            return stream.read(4) == b"\x7fELF"
+    except OSError:
+        return False

@@ -98,9 +98,12 @@ def _check_at_start(machine: Machine) -> list[Step]:
     def keep(path: Path, text: bytes, mode: int) -> None:
         with versions.told():
             make_folder(path.parent)
+            versions.sweep_parts(path.parent)
             with replace_file(path) as stream:
                 os.fchmod(stream.fileno(), mode)
                 stream.write(text)
+        if path == unit:  # an enabled one would go on as systemd read it before
+            machine.run("systemctl", "daemon-reload")
 
     def file_step(title: str, path: Path, text: bytes, mode: int) -> Step:
         def pending() -> str | None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import re
 import secrets
 import shutil
 from collections.abc import Iterator
@@ -22,7 +23,7 @@ import msgspec
 from scanside.jetson.application import trial
 from scanside.jetson.machine import Machine
 from scanside.runtime.errors import DeviceError, PackageError
-from scanside.runtime.files import locked, make_folder, remove_files, replace_file
+from scanside.runtime.files import LEFTOVERS, locked, make_folder, remove_files, replace_file
 
 if TYPE_CHECKING:
     from scanside.jetson.package import Package
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 PYTHON = "/usr/bin/python3"
 PIP_S = 900.0
 LOCK_S = 60.0
+_PART = re.compile(r"\.[0-9a-f]{32}\.part\Z")
 _VERSION = "import sys; print('%d.%d' % sys.version_info[:2])"
 _IMPORTS = "import scanside.runtime.daemon.server, scanside.jetson.steps, numpy, zmq, msgspec"
 _QUIET = {
@@ -109,6 +111,14 @@ def told() -> Iterator[None]:
             f"{error.filename or 'the disk'} cannot be read or changed: {error.strerror}",
             next_step="check the disk: `df`, `dmesg`",
         ) from error
+
+
+def sweep_parts(folder: Path) -> None:
+    """Remove what a killed run left half-written in a folder, half a secret key say. Others' hidden
+    files stay: the folders of systemd are not ours."""
+    for path in folder.glob(LEFTOVERS):
+        if _PART.match(path.name):
+            path.unlink(missing_ok=True)
 
 
 def check_fits(machine: Machine, package: Package) -> None:

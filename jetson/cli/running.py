@@ -51,9 +51,18 @@ def step_options(command: _Command) -> _Command:
 def run_steps(
     verb: str, steps: Sequence[Step], *, root: Path, dry_run: bool, as_json: bool, log: Path | None
 ) -> Report:
-    """Carry the steps out and tell of each; exits with 20, a DeviceError's code, if one failed."""
+    """Carry the steps out and tell of each; exits with 20, a DeviceError's code, if one failed.
+
+    Raises DeviceError, with nothing done, for the root of a whole system that is not this one.
+    """
+    from scanside.jetson.machine import Machine
     from scanside.runtime.errors import DeviceError
 
+    if not dry_run and Machine(root).is_whole_system:
+        raise DeviceError(
+            f"{root} holds a system whose tools would change this one",
+            next_step="run it on the device, or with chroot in that system; --dry-run looks only",
+        )
     report = carry_out(verb, steps, dry_run=dry_run, told=_silent if as_json else _tell)
     if not dry_run:
         _append(log or root / str(LOG).lstrip("/"), report)

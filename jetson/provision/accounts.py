@@ -9,9 +9,12 @@ from scanside.jetson.steps import Step
 from scanside.runtime.errors import DeviceError
 
 NOBODY_LOGS_IN = "/usr/sbin/nologin"
+CLOSED = (NOBODY_LOGS_IN, "/sbin/nologin", "/usr/bin/false", "/bin/false")
 
 
 def account_steps(machine: Machine) -> list[Step]:
+    """Raises DeviceError where somebody else has that name already."""
+    _refuse_another(machine)
     return [
         Step(f"group {USER}", lambda: _no_group(machine), lambda: _add_group(machine)),
         Step(f"user {USER}", lambda: _no_user(machine), lambda: _add_user(machine)),
@@ -43,6 +46,28 @@ def tell(machine: Machine, *command: str) -> str:
     return ran.out
 
 
+def _refuse_another(machine: Machine) -> None:
+    """An account that can log in is a person's, or was opened later: a daemon that is broken into
+    would be too. Its password is looked at where that may be read, as root."""
+    found = _words(machine, "/etc/passwd", USER)
+    if len(found) < 7:
+        return
+    secret = (_words(machine, "/etc/shadow", USER) or ["", "!"])[1]
+    wrong = ""
+    if found[2] == "0":
+        wrong = "it is root by another name"
+    elif found[-1] not in CLOSED:
+        wrong = f"its shell is {found[-1] or '/bin/sh'}"
+    elif not secret.startswith(("!", "*")):
+        wrong = "it has a password, or needs none"
+    if wrong:
+        raise DeviceError(
+            f"there is a user {USER} that is not the service's: {wrong}",
+            next_step=f"rename a person's account (usermod --login NEW {USER}); close the "
+            f"service's (usermod --lock --shell {NOBODY_LOGS_IN} {USER})",
+        )
+
+
 def _no_group(machine: Machine) -> str | None:
     there = _number(machine, "/etc/group", USER) is not None
     return None if there else "make it, a system group"
@@ -71,8 +96,14 @@ def _outside(machine: Machine) -> str | None:
 
 
 def _number(machine: Machine, file: str, name: str) -> int | None:
+    words = _words(machine, file, name)
+    return int(words[2]) if len(words) > 2 and words[2].isdigit() else None
+
+
+def _words(machine: Machine, file: str, name: str) -> list[str]:
+    """The line of a name; empty where there is none. The first counts, as for the system."""
     for line in (machine.read(file) or "").splitlines():
         words = line.split(":")
-        if len(words) > 2 and words[0] == name and words[2].isdigit():
-            return int(words[2])
-    return None
+        if words[0] == name:
+            return words
+    return []

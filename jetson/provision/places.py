@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from scanside.jetson.application.trial import sync_folder
-from scanside.jetson.application.versions import told
+from scanside.jetson.application.versions import sweep_parts, told
 from scanside.jetson.machine import Machine
 from scanside.jetson.provision.accounts import ids_of
 from scanside.jetson.steps import Step
@@ -119,6 +119,7 @@ def file_step(
     def do() -> None:
         with told():
             make_folder(path.parent)
+            sweep_parts(path.parent)
             with replace_file(path) as stream:
                 place.grant(machine, stream.fileno())
                 stream.write(text.encode())

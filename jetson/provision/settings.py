@@ -49,8 +49,7 @@ def settings_steps(
                 f"{name} cannot hold that: quotes, $ and the like mean something to systemd",
                 next_step=f"plain words only, or edit {ENVIRONMENT} by hand",
             )
-    there = machine.read(ENVIRONMENT)
-    text = TEMPLATE if there is None else machine.path(ENVIRONMENT).read_text()
+    text = _written(machine)
     changes = dict(wanted)
     if clients or (wire_keys and has_clients(machine)):
         changes.setdefault(KEYS, WIRE_KEYS)
@@ -58,6 +57,20 @@ def settings_steps(
         text = changed(text, name, value)
     _check_address(text)
     return [file_step(machine, PLACE, text, "the site's settings")]
+
+
+def _written(machine: Machine) -> str:
+    """What the site has now. What cannot be understood is never taken for nothing: it would be
+    written over."""
+    try:
+        return machine.path(ENVIRONMENT).read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return TEMPLATE
+    except (OSError, UnicodeDecodeError) as error:
+        raise DeviceError(
+            f"{ENVIRONMENT} cannot be read: {getattr(error, 'strerror', None) or 'not in UTF-8'}",
+            next_step="look at it: it must be a text file in UTF-8, which root can read",
+        ) from error
 
 
 def setting(text: str, name: str) -> str:

@@ -7,6 +7,7 @@ import re
 import stat
 from importlib.resources import files
 
+from scanside.jetson.application import CHECK_UNIT
 from scanside.jetson.device.nodes import DEVICES_CSV, PATTERNS, find_nodes
 from scanside.jetson.doctor.verdict import Case
 from scanside.jetson.layout import DEVICES_DROP_IN, UNIT, UNITS
@@ -115,8 +116,8 @@ def _unit(machine: Machine, name: str) -> Step:
 
 
 def _stale(machine: Machine) -> str | None:
-    show = ("systemctl", "show", "--property=NeedDaemonReload", "--value", UNIT, GPU_UNIT)
-    ran = machine.run(*show)
+    show = ("systemctl", "show", "--property=NeedDaemonReload", "--value")
+    ran = machine.run(*show, UNIT, GPU_UNIT, CHECK_UNIT)
     if ran is None or ran.code:
         return None  # no systemd runs here, an image that is mounted, say
     return "systemctl daemon-reload" if "yes" in ran.out.split() else None

@@ -7,7 +7,7 @@ import re
 import stat
 from pathlib import Path
 
-from scanside.jetson.application.versions import told
+from scanside.jetson.application.versions import sweep_parts, told
 from scanside.jetson.layout import USER, WIRE_KEYS
 from scanside.jetson.machine import Machine
 from scanside.jetson.provision.folders import WIRE_CLIENTS
@@ -45,12 +45,20 @@ def _server(machine: Machine) -> Step:
     public = secret.with_suffix(PUBLIC)
 
     def pending() -> str | None:
+        if public.exists() and not secret.exists():
+            raise DeviceError(
+                f"{WIRE_KEYS} has {public.name} without its {secret.name}: clients expect a daemon "
+                "that nobody can be any more",
+                next_step=f"put {secret.name} back; or remove {public.name}, run this again, and "
+                "give clients the new one",
+            )
         if secret.exists() and not public.exists():
             return "make it anew: its public half was never written"
         return SERVER_SECRET.wrong(machine, stat.S_ISREG)
 
     def do() -> None:
         with told():
+            sweep_parts(secret.parent)
             if not public.exists():
                 remove_files([secret])  # what was cut short: nobody can know it
                 new_pair(secret)

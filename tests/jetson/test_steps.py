@@ -90,3 +90,22 @@ def test_a_line_of_the_log_that_a_power_cut_tore_spoils_no_other(tmp_path: Path)
     torn, *lines = log.read_text().splitlines()
     assert torn == '{"time":"20'
     assert [json.loads(line)["steps"][0]["outcome"] for line in lines] == ["done", "unchanged"]
+
+
+def test_another_whole_system_is_looked_at_and_not_changed(tmp_path: Path) -> None:
+    """Its groupadd, started from here, would add a group to this PC."""
+    shell = tmp_path / "usr/bin/dash"
+    shell.parent.mkdir(parents=True)
+    shell.write_bytes(b"\x7fELF and so on")
+    (shell.parent / "sh").symlink_to("dash")
+    (tmp_path / "bin").symlink_to("usr/bin")
+    made = tmp_path / "made"
+    step = Step("it is made", lambda: None if made.exists() else "make it", made.touch)
+    options = {"root": tmp_path, "as_json": False, "log": tmp_path / "log"}
+    with pytest.raises(DeviceError, match="would change this one"):
+        run_steps("try", [step], dry_run=False, **options)
+    assert not made.exists()
+    run_steps("try", [step], dry_run=True, **options)
+    shell.write_bytes(b"#!/bin/sh\n")  # a fake one's
+    run_steps("try", [step], dry_run=False, **options)
+    assert made.exists()
