@@ -14,7 +14,7 @@ from scanside.benchmarks.evaluation import (
     judge_pictures,
     run_stages,
 )
-from scanside.benchmarks.latency import BASELINE, measure_latency
+from scanside.benchmarks.latency.networks import BASELINE, measure_latency
 from scanside.benchmarks.report import Check, Evidence, write_report
 from scanside.benchmarks.served import serving
 from scanside.benchmarks.tables import StageFigures, latency_table, quality_table, show

@@ -152,7 +152,7 @@ PUBLIC = ["Client", "FrameFacts", "Outcome", "Reason", "Result"]
 def test_dependencies_are_permissive():
     """Every installed distribution that a declared dependency pulls in, by its own metadata."""
     wanted = [*PROJECT["project"]["dependencies"]]
-    for extra in ("cpu", "dicom", "workstation"):
+    for extra in ("cpu", "dicom", "peers", "workstation"):
         wanted += PROJECT["project"]["optional-dependencies"][extra]
     todo, seen = [_name(one) for one in wanted], set()
     while todo:
@@ -196,7 +196,7 @@ def test_constraints_pin_one_version_of_everything_declared():
         if "==" in line
     }
     wanted = [*PROJECT["project"]["dependencies"]]
-    for extra in ("cpu", "dicom", "workstation", "dev"):
+    for extra in ("cpu", "dicom", "peers", "workstation", "dev"):
         wanted += PROJECT["project"]["optional-dependencies"][extra]
     assert {_name(one).replace("_", "-") for one in wanted} <= pins
 

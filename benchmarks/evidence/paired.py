@@ -11,6 +11,8 @@ import numpy.typing as npt
 Times = npt.NDArray[np.float64]
 """(rounds, calls) in ms: the calls of a round were made one after the other."""
 DRAWS = 2000
+BLOCKS = 40
+"""Of a figure's rounds in a record."""
 
 
 class Estimate(NamedTuple):
@@ -26,13 +28,15 @@ class Estimate(NamedTuple):
 
 class Overhead(msgspec.Struct, frozen=True, kw_only=True):
     """Of one contender. p50, p99, floor_p50: ms. ratio: p50 over the floor's. added: ms, median of
-    the differences between the calls that were made in the same place of the same round."""
+    the differences between the calls that were made in the same place of the same round.
+    ratio_rounds: the ratio in each block of rounds, in order of time, for a record."""
 
     p50: float
     p99: float
     floor_p50: float
     ratio: Estimate
     added: Estimate
+    ratio_rounds: list[float] = []
 
 
 def overhead(times: Times, floor: Times, seed: int = 0) -> Overhead:
@@ -56,7 +60,15 @@ def overhead(times: Times, floor: Times, seed: int = 0) -> Overhead:
         floor_p50=floor_p50,
         ratio=_estimate(float(p50) / floor_p50, ratios),
         added=_estimate(float(np.median(differences)), added),
+        ratio_rounds=(blocks_of(times) / blocks_of(floor)).ravel().tolist(),
     )
+
+
+def blocks_of(times: Times, most: int = BLOCKS) -> Times:
+    """Median of each block of rounds that followed each other, (blocks, 1): what a record keeps of
+    a long run. At most so many blocks, alike in length to one round."""
+    parts = np.array_split(times, min(most, len(times)))
+    return np.array([[np.median(one)] for one in parts])
 
 
 def ratio_of(mine: Times, others: Times, seed: int = 0) -> Estimate:

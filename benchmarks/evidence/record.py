@@ -6,12 +6,14 @@ history`, `bench report`) knows figures by what they are `of`, and nothing of an
 
 from __future__ import annotations
 
+import math
 import os
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Literal
 
 import msgspec
+from msgspec.structs import replace
 
 from scanside.benchmarks.evidence.checkout import commit
 from scanside.benchmarks.evidence.machine import Machine, describe_machine
@@ -34,8 +36,11 @@ class Figure(msgspec.Struct, frozen=True, kw_only=True):
     most telling first ({"engine": "onnxruntime", "side": "512"}); with the benchmark's name and the
     metric it is the figure's name in every run. low, high: its 95% interval. rounds: the same
     metric in each round or block of the run, in order of time: what a comparison takes the run's
-    noise from. over: what a ratio is over, in words; a ratio within a run survives a noisy machine,
-    a time does not.
+    noise from, and whose middle it compares, so runs of different length have blocks of one length;
+    five at least, some 20 to 60 to see a change of 15%. A figure of quality or a count that has
+    none is taken for exact: the same code gives it again. Units are those of `kinds.py`; of others
+    a figure is shown and never judged. over: what a ratio is over, in words; a ratio within a run
+    survives a noisy machine, a time does not.
     """
 
     metric: str
@@ -82,7 +87,9 @@ def new_record(
     setting: dict[str, str] | None = None,
     notes: list[str] | None = None,
 ) -> Record:
-    """A record of here and now."""
+    """A record of here and now. Of two figures of one name the first is kept, and none that is no
+    number: JSON has no word for those. The notes say so."""
+    kept, dropped = _sound(figures)
     return Record(
         bench=bench,
         when=datetime.now(timezone.utc).isoformat(timespec="seconds"),
@@ -91,9 +98,30 @@ def new_record(
         bundle=bundle_words(bundle) if bundle is not None else "",
         data=data,
         setting=setting or {},
-        figures=figures,
-        notes=notes or [],
+        figures=kept,
+        notes=[*(notes or []), *dropped],
     )
+
+
+def _sound(figures: list[Figure]) -> tuple[list[Figure], list[str]]:
+    """The figures that can be kept, and what is said of the others."""
+    kept: dict[tuple[str, ...], Figure] = {}
+    notes = []
+    for one in figures:
+        words = ", ".join(one.name)
+        if one.name in kept:
+            notes.append(f"given twice, kept once: {words}")
+        elif not math.isfinite(one.value):
+            notes.append(f"left out, no number: {words}")
+        else:
+            low, high = (
+                end if end is not None and math.isfinite(end) else None
+                for end in (one.low, one.high)
+            )
+            # A round that is missing would shift those after it in time.
+            rounds = one.rounds if all(map(math.isfinite, one.rounds)) else []
+            kept[one.name] = replace(one, low=low, high=high, rounds=rounds)
+    return list(kept.values()), notes
 
 
 def bundle_words(bundle: Bundle) -> str:

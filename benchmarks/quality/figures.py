@@ -61,8 +61,16 @@ def measure(methods: Methods, cases: Sequence[Case]) -> dict[str, Figures]:
 
 def measure_hidden(methods: Methods, cases: Sequence[Case]) -> dict[str, Hidden]:
     """Of CT at scale 1; see `measure`."""
-    edges = [_edges(case) for case in cases]
+    edges = edges_of(cases)
     return {name: _hidden(images, cases, edges) for name, images in methods.items()}
+
+
+def edges_of(cases: Sequence[Case]) -> list[Edges | None]:
+    """The strong edges of every case's clean image, found once for all levels of one image; None
+    for an image that has too few."""
+    found = {id(case.clean): case for case in cases}
+    edges = {key: _edges(case) for key, case in found.items()}
+    return [edges[id(case.clean)] for case in cases]
 
 
 def _figures(

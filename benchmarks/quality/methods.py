@@ -51,6 +51,17 @@ def _named(name: str, case: Case) -> str:
 
 def _denoised(name: str, method: Denoiser, cases: Sequence[Case]) -> list[Image | None]:
     chosen = _spread(cases, SLOW_IMAGES) if name in SLOW else list(range(len(cases)))
+    results: list[Image | None] = [None] * len(cases)
+    with task(f"{name}: searching its strength, then running", len(chosen)) as progress:
+        filtered = tuned(name, method, cases)
+        for index in chosen:
+            results[index] = filtered(cases[index])
+            progress.advance()
+    return results
+
+
+def tuned(name: str, method: Denoiser, cases: Sequence[Case]) -> Callable[[Case], Image]:
+    """The method at the strength, in deviations of a case's noise, that is best on some of them."""
     tuning = [cases[index] for index in _spread(cases, 1 if name in SLOW else TUNING)]
     sigma = float(np.mean([_sigma(case) for case in tuning]))
 
@@ -65,14 +76,8 @@ def _denoised(name: str, method: Denoiser, cases: Sequence[Case]) -> list[Image 
         )
 
     low, high = (factor * sigma for factor in STRENGTHS)
-    evaluations = 7 if name in SLOW else 12
-    results: list[Image | None] = [None] * len(cases)
-    with task(f"{name}: searching its strength, then running", len(chosen)) as progress:
-        strength, _ = best_strength(score, low, high, evaluations)
-        for index in chosen:
-            results[index] = _run(method, cases[index], strength * _sigma(cases[index]) / sigma)
-            progress.advance()
-    return results
+    strength, _ = best_strength(score, low, high, 7 if name in SLOW else 12)
+    return lambda case: _run(method, case, strength * _sigma(case) / sigma)
 
 
 def _sigma(case: Case) -> float:

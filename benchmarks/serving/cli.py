@@ -27,8 +27,14 @@ PATH = click.Path(path_type=Path)
     help="Also install the project in FOLDER, without extras, to see its size: needs the network.",
 )
 @click.option("--out", type=PATH, help="JSON as well.")
+@click.option("--history", type=PATH, help="Where the run is added [runs/bench/history.jsonl].")
 def serving(
-    bundle: Path | None, short: bool, cores: int, project: Path | None, out: Path | None
+    bundle: Path | None,
+    short: bool,
+    cores: int,
+    project: Path | None,
+    out: Path | None,
+    history: Path | None,
 ) -> None:
     """What the daemon adds to its engine, for a near-identity model and for the bundle FILE.
 
@@ -41,8 +47,11 @@ def serving(
     """
     import msgspec
 
+    from scanside.benchmarks.evidence.record import HISTORY, append_record, new_record
+    from scanside.benchmarks.serving.kept import DATA, serving_figures
     from scanside.benchmarks.serving.suite import FULL, SHORT, measure_serving
     from scanside.benchmarks.serving.verdicts import lines, verdicts
+    from scanside.runtime.bundle import Bundle
     from scanside.runtime.files import replace_file
 
     report = measure_serving(bundle, SHORT if short else FULL, cores=cores, project=project)
@@ -61,3 +70,15 @@ def serving(
     if out is not None:
         with replace_file(out) as stream:
             stream.write(msgspec.json.format(msgspec.json.encode(report)))
+    record = new_record(
+        "serving",
+        serving_figures(report),
+        bundle=Bundle.open(bundle) if bundle is not None else None,
+        data=DATA,
+        setting={
+            "effort": "short" if short else "full",
+            "engine": setting.engine,
+            "threads": str(setting.threads),
+        },
+    )
+    append_record(history or HISTORY, record)

@@ -25,16 +25,17 @@ DEAF_EVERY_S = 0.02
 
 
 class Throughput(msgspec.Struct, frozen=True, kw_only=True):
-    """Frames per second, medians over rounds; share: of the rate in process."""
+    """Frames per second, medians over rounds; share: of the rate in process, and in each round."""
 
     side: int
     per_second: dict[str, float]
     share: dict[str, Estimate]
+    share_rounds: dict[str, list[float]] = {}
 
 
 class Deafness(msgspec.Struct, frozen=True, kw_only=True):
     """What others' round trips come to, with and without a client that sends and does not read.
-    ms; ratio: of the p99."""
+    ms; ratio: of the p99, and in each round."""
 
     side: int
     p50_without: float
@@ -43,6 +44,7 @@ class Deafness(msgspec.Struct, frozen=True, kw_only=True):
     p99_with: float
     ratio: Estimate
     frames: int
+    ratio_rounds: list[float] = []
 
 
 def throughput(engine: Engine, url: str, side: int, rounds: int, seconds: float) -> Throughput:
@@ -74,6 +76,7 @@ def throughput(engine: Engine, url: str, side: int, rounds: int, seconds: float)
         side=side,
         per_second={name: float(np.median(found)) for name, found in rates.items()},
         share={name: ratio_of(rates[name], rates[ALONE]) for name in (ONE, MANY)},
+        share_rounds={name: (rates[name] / rates[ALONE]).ravel().tolist() for name in (ONE, MANY)},
     )
 
 
@@ -107,6 +110,7 @@ def deafness(url: str, side: int, rounds: int, seconds: float) -> Deafness:
         p99_with=float(np.percentile(every[True], 99)),
         ratio=ratio_of(p99[True], p99[False]),
         frames=len(every[True]),
+        ratio_rounds=(p99[True] / p99[False]).ravel().tolist(),
     )
 
 

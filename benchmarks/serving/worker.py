@@ -10,7 +10,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 
 import msgspec
@@ -18,70 +18,92 @@ import msgspec
 from scanside.benchmarks.serving.frames import FACTS, ct_frames
 from scanside.runtime import Client
 from scanside.runtime.frame import FrameFacts, Pixels
+from scanside.runtime.results import Result
 from scanside.runtime.wire import Outcome
 
 STOP_S = 10.0
 
 
 class Work(msgspec.Struct, frozen=True):
-    """frames: enhanced ones. others: of any other outcome. round_trips: in ms."""
+    """frames: enhanced ones. others: of any other outcome. round_trips: in ms. processor_s: that
+    this client took. inference_s: that the daemon says its engine and guard took for these
+    frames."""
 
     frames: int
     others: int
     seconds: float
     round_trips: list[float]
+    processor_s: float = 0.0
+    inference_s: float = 0.0
 
 
-def work(client: Client, frames: list[Pixels], seconds: float, window: int | None) -> Work:
-    """Stream `frames` in turn for so long, and wait for the last result."""
-    start = time.perf_counter()
+def work(
+    client: Client,
+    frames: Sequence[Pixels],
+    seconds: float,
+    window: int | None,
+    last: dict[int, Result] | None = None,
+    facts: FrameFacts = FACTS,
+) -> Work:
+    """Stream `frames` in turn for so long, and wait for the last result. last: is given the last
+    result under the number of its frame, to be looked at when nothing is timed any more."""
+    start, used = time.perf_counter(), time.process_time()
 
     def supply() -> Iterator[tuple[Pixels, FrameFacts]]:
         number = 0
         while time.perf_counter() - start < seconds:
-            yield frames[number % len(frames)], FACTS
+            yield frames[number % len(frames)], facts
             number += 1
 
-    times, others = [], 0
+    times: list[float] = []
+    others, inference = 0, 0.0
     for result in client.stream(supply(), window=window):
+        if last is not None:
+            last.clear()  # held longer, results would keep their places in shared memory
+            last[len(times) % len(frames)] = result
         times.append(result.round_trip_ms)
+        inference += result.timings.inference
         others += result.outcome is not Outcome.ENHANCED
-    taken = time.perf_counter() - start
-    return Work(len(times) - others, others, taken, times)
+    taken, used = time.perf_counter() - start, time.process_time() - used
+    return Work(len(times) - others, others, taken, times, used, inference / 1000)
 
 
 @contextmanager
 def workers(url: str, side: int, count: int, window: int = 0) -> Iterator[list[Worker]]:
     """So many clients, each in a process of its own and connected."""
     with ExitStack() as stack:
-        started = [stack.enter_context(Worker(url, side, window)) for _ in range(count)]
+        words = (url, str(side), str(window))
+        started = [stack.enter_context(Worker(*words)) for _ in range(count)]
         for worker in started:
-            worker.wait_ready()
+            worker.hear()
         yield started
 
 
 class Worker:
-    """The parent's end of one."""
+    """The parent's end of one. module: that it runs, with `words`."""
 
-    def __init__(self, url: str, side: int, window: int) -> None:
-        command = [sys.executable, "-m", __name__, url, str(side), str(window)]
+    def __init__(self, *words: str, module: str = __name__) -> None:
         self._process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+            [sys.executable, "-m", module, *words],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
         )
-
-    def wait_ready(self) -> None:
-        self._line()
 
     def go(self, seconds: float) -> None:
         """Have it work; `done` tells what came of it."""
-        assert self._process.stdin is not None
-        self._process.stdin.write(f"{seconds}\n")
-        self._process.stdin.flush()
+        self.say(f"{seconds}")
 
     def done(self) -> Work:
-        return msgspec.json.decode(self._line(), type=Work)
+        return msgspec.json.decode(self.hear(), type=Work)
 
-    def _line(self) -> str:
+    def say(self, line: str) -> None:
+        assert self._process.stdin is not None
+        self._process.stdin.write(f"{line}\n")
+        self._process.stdin.flush()
+
+    def hear(self) -> str:
+        """Its next line; of a new one the first, when it is ready."""
         assert self._process.stdout is not None
         line = self._process.stdout.readline()
         if not line:

@@ -8,7 +8,7 @@ import re
 import pytest
 
 from scanside.benchmarks import demo
-from scanside.benchmarks.latency import BASELINE
+from scanside.benchmarks.latency.networks import BASELINE
 from scanside.benchmarks.tables import StageFigures
 from scanside.runtime.interleave import Latency
 from scanside.train.run import Run

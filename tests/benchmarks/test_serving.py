@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import msgspec
@@ -13,13 +14,14 @@ from msgspec.structs import replace
 pytest.importorskip("onnx", reason="needs the extra [workstation]")
 
 from scanside.benchmarks.cli import bench
+from scanside.benchmarks.evidence.paired import overhead, ratio_of
+from scanside.benchmarks.evidence.record import read_records
 from scanside.benchmarks.served import daemon_of
 from scanside.benchmarks.serving import suite
 from scanside.benchmarks.serving.footprint import memory_of, sizes_in
 from scanside.benchmarks.serving.frames import FACTS, ct_frames
 from scanside.benchmarks.serving.identity import write_identity
 from scanside.benchmarks.serving.load import send_deaf
-from scanside.benchmarks.evidence.paired import overhead, ratio_of
 from scanside.benchmarks.serving.roundtrip import FLOOR, contenders, measure
 from scanside.benchmarks.serving.suite import Effort, Report
 from scanside.benchmarks.serving.verdicts import lines, verdicts
@@ -189,18 +191,26 @@ def test_a_daemon_does_not_fetch_its_memory_anew_for_each_frame(near_identity):
 
 
 @pytest.fixture(scope="module")
-def shown(near_identity: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Report]:
-    """What the verb printed of a run as short as it can be, and its JSON."""
+def written(near_identity: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Path]:
+    """What the verb printed of a run as short as it can be, and the folder of what it wrote."""
     folder = tmp_path_factory.mktemp("run")
     out, model = folder / "serving.json", folder / "model.scanside"
     model.write_bytes(near_identity.read_bytes())
     command = ["serving", str(model), "--short", "--out", str(out)]
+    command += ["--history", str(folder / "history.jsonl")]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(suite, "SHORT", TINY)
         patch.setattr(suite, "pin", lambda count: (0, 1))  # pytest's own process is not pinned
         result = CliRunner().invoke(bench, command, env={"COLUMNS": "200"})
     assert result.exit_code == 0, result.output
-    return result.output, msgspec.json.decode(out.read_bytes(), type=Report)
+    return result.output, folder
+
+
+@pytest.fixture(scope="module")
+def shown(written: tuple[str, Path]) -> tuple[str, Report]:
+    """What the verb printed, and its JSON."""
+    path = written[1] / "serving.json"
+    return written[0], msgspec.json.decode(path.read_bytes(), type=Report)
 
 
 def test_the_verb_prints_every_figure_beside_its_bar(shown):
@@ -220,6 +230,34 @@ def test_the_verb_prints_every_figure_beside_its_bar(shown):
     )
     assert report.setting.versions.keys() >= {"scanside", "onnxruntime", "pyzmq"}
     assert report.setting.machine in output
+
+
+def test_the_run_is_added_to_the_history(written, shown):
+    (record,) = read_records(written[1] / "history.jsonl")
+    report = shown[1]
+    found = {one.name: one for one in record.figures}
+    assert record.bench == "serving"
+    assert record.bundle.startswith("near-identity 1.0.0 ")
+    assert record.setting["effort"] == "short"
+    assert record.machine.cores == sorted(os.sched_getaffinity(0))
+    assert record.notes == []
+    for trip in report.trips:
+        for name, over in trip.over.items():
+            key = (f"model={trip.model}", f"side={trip.side}", f"transport={name}", "round trip")
+            ratio = found[key]
+            assert (ratio.value, ratio.low, ratio.high) == over.ratio
+            assert ratio.over == FLOOR
+            assert len(ratio.rounds) == trip.rounds  # of so few rounds each is kept
+            assert np.median(ratio.rounds) == pytest.approx(ratio.value, rel=0.5)
+            assert found[(*key[:3], "p50")].value == over.p50
+    for name, share in report.throughput.share.items():
+        one = found[(f"load={name}", "side=1024", "share")]
+        assert (one.value, one.better) == (share.value, "higher")
+        assert one.rounds == report.throughput.share_rounds[name]
+    deaf = found[("load=a client that does not read", "side=512", "p99 of others")]
+    assert deaf.rounds == report.deafness.ratio_rounds
+    assert found[("engine=onnxruntime", "idle RSS")].value == report.starts[0].rss_mb
+    assert len(record.figures) == 4 * (2 + 4 * 5) + 2 * 2 + 1 + 3 + 3
 
 
 @pytest.mark.parametrize(("share", "word"), [(0.5, "MISSED"), (0.95, "met   ")])

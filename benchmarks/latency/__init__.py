@@ -1,0 +1,1 @@
+"""How long frames take: over a grid, after idle gaps, and in Python calls of the daemon's."""

@@ -1,0 +1,1 @@
+"""Quality against latency over widths, prune ratios and precisions."""

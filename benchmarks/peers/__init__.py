@@ -1,0 +1,1 @@
+"""The same model and the same frames on other people's servers, engines and filters."""

@@ -1,0 +1,1 @@
+"""Frames per second against the number of clients, frame size and cores, and where it ends."""
