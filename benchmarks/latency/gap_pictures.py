@@ -46,6 +46,9 @@ def draw_ladder(found: Gaps, title: str) -> Figure:
     )
     axes.set_xlim(-0.3, len(gaps) - 0.7)
     axes.set(xlabel="idle gap before the frame, ms; frames of each contender below", yscale="log")
+    low, high = axes.get_ylim()
+    if high < 2 * low:  # else a difference of 2% would fill the page
+        axes.set_ylim((low * high / 2) ** 0.5, (2 * low * high) ** 0.5)
     _milliseconds(axes)
     axes.legend(fontsize=8, ncols=2, loc="best")
     return figure

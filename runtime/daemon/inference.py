@@ -9,7 +9,6 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -100,30 +99,19 @@ class Inference(threading.Thread):
 
     def _serve(self, loaded: Loaded) -> None:
         failures = 0
-        with ThreadPoolExecutor(1, "guard") as beside:
-            last: Future[None] | None = None
-            while (job := self._schedule.take(self)) is not None:
-                worked = _infer(loaded, job)
-                if last is not None:
-                    last.result()  # frames are handed back in the order in which they were taken
-                last = None
-                if self._schedule.waits:
-                    # The next frame need not wait for the guard of this one.
-                    last = beside.submit(self._finish, loaded, job)
-                else:
-                    self._finish(loaded, job)
-                del job  # or its memory would stay until the next frame comes
-                failures = 0 if worked else failures + 1
-                if failures == ERRORS_IN_A_ROW:
-                    self._post(Arrived(State.DEGRADED))
-                    self._recover(loaded)
-                    failures = 0
-
-    def _finish(self, loaded: Loaded, job: Job) -> None:
-        """Hold the result against the bundle's bounds, and hand the frame back."""
-        _guard(loaded, job)
-        job.finished = time.monotonic()
-        self._post(job)
+        while (job := self._schedule.take(self)) is not None:
+            worked = _infer(loaded, job)
+            # Not on a thread of its own beside the next frame: the two took Python's lock from each
+            # other so often that four clients got no more frames a second.
+            _guard(loaded, job)
+            job.finished = time.monotonic()
+            self._post(job)
+            del job  # or its memory would stay until the next frame comes
+            failures = 0 if worked else failures + 1
+            if failures == ERRORS_IN_A_ROW:
+                self._post(Arrived(State.DEGRADED))
+                self._recover(loaded)
+                failures = 0
 
     def _recover(self, loaded: Loaded) -> None:
         """Return when the engine passes its self-test again, or there is no more work for it."""

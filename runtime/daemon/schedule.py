@@ -37,12 +37,6 @@ class Schedule:
             self._holder = holder
             self._changed.notify_all()
 
-    @property
-    def waits(self) -> bool:
-        """Whether there is a frame to take."""
-        with self._changed:
-            return bool(self._turns)
-
     def wait_for_turn(self, holder: object) -> bool:
         """Wait until `holder` may take frames; False once closed."""
         with self._changed:

@@ -38,9 +38,9 @@ SILENCE_S = 60.0
 DRAIN_S = 5.0
 JOIN_S = 1.0
 MESSAGES_PER_TURN = 16
-SWITCH_INTERVAL_S = 0.0002
-"""With Python's own 5 ms a busy inference thread holds up the socket thread: 0.5 MB took 5.6 ms
-instead of 0.9."""
+SWITCH_INTERVAL_S = 0.001
+"""With Python's own 5 ms an inference thread that is busy in Python holds up the socket thread: 0.5
+MB took 5.6 ms instead of 0.9. With less than this the two take turns too often: docs/serving.md."""
 LOADING_LIMIT_S = 3600.0
 """Until the first model serves there is no inference to feed the watchdog: the socket thread does,
 for so long. A plan takes 10 minutes to build on a Jetson, and has a limit of its own of 30."""
