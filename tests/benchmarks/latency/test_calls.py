@@ -16,8 +16,7 @@ pytest.importorskip("onnxruntime")
 from scanside.benchmarks.cli import bench
 from scanside.benchmarks.evidence.record import read_records
 from scanside.benchmarks.latency.calls import FrameCalls, count_calls
-from scanside.runtime.daemon import reception
-from scanside.runtime.daemon.inference import Inference
+from scanside.runtime.daemon import inference, reception
 
 MOST = {"shm": 232, "ipc": 230, "tcp": 230}
 """Found with Python 3.11, numpy 2.4 and pyzmq 27; no slack: the median of 31 frames was the same in
@@ -54,7 +53,7 @@ def _called(function: Callable[..., Any]) -> Callable[..., Any]:
 
 @pytest.mark.parametrize(
     ("place", "name"),
-    [(reception.Reception, "take"), (Inference, "_finish")],
+    [(reception.Reception, "take"), (inference, "_guard")],
     ids=["socket thread", "inference thread"],
 )
 def test_one_more_call_for_a_frame_shows(
