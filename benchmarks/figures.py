@@ -2,26 +2,19 @@
 
 from __future__ import annotations
 
-import base64
-import io
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 from matplotlib.figure import Figure
 
 from scanside.benchmarks.evaluation import Pictures
+from scanside.benchmarks.quality.inline import png_uri
 from scanside.benchmarks.tables import StageFigures
 from scanside.runtime.interleave import Latency
 from scanside.train.metrics.case import Case
 
 LEVEL, WIDTH = 40.0, 400.0  # soft tissue
 DIFFERENCE = 100.0
-
-
-def _uri(figure: Figure) -> str:
-    stream = io.BytesIO()
-    figure.savefig(stream, format="png", dpi=110)
-    return "data:image/png;base64," + base64.b64encode(stream.getvalue()).decode()
 
 
 def comparison(case: Case, pictures: Pictures, shown: str, index: int) -> str:
@@ -46,7 +39,7 @@ def comparison(case: Case, pictures: Pictures, shown: str, index: int) -> str:
             axes.imshow(part, interpolation="nearest", **style)
             axes.axis("off")
         column[0].set_title(title)
-    return _uri(figure)
+    return png_uri(figure, dpi=110)
 
 
 def gains(stages: Mapping[str, StageFigures]) -> str:
@@ -62,7 +55,7 @@ def gains(stages: Mapping[str, StageFigures]) -> str:
     )
     axes.grid(alpha=0.3)
     axes.legend(fontsize=8, ncols=2)
-    return _uri(figure)
+    return png_uri(figure, dpi=110)
 
 
 def latencies(figures: Mapping[str, Latency]) -> str:
@@ -76,7 +69,7 @@ def latencies(figures: Mapping[str, Latency]) -> str:
     axes.invert_yaxis()
     axes.set_xlabel("ms at 512 x 512, median (whisker: 90th percentile)")
     axes.grid(axis="x", alpha=0.3)
-    return _uri(figure)
+    return png_uri(figure, dpi=110)
 
 
 def chosen_slices(gain: Sequence[float]) -> dict[str, int]:

@@ -17,7 +17,7 @@ from scanside.compile.graph import Graph
 from scanside.compile.walk import walk
 from scanside.runtime.engines.choose import available_engines, load_network
 from scanside.runtime.engines.cpu import usable_threads
-from scanside.runtime.engines.openvino import import_openvino
+from scanside.runtime.engines.openvino import the_core
 from scanside.runtime.interleave import interleave
 
 SIDE = 512
@@ -90,10 +90,9 @@ def slower_layers(control: bytes, twin: bytes, side: int, threads: int) -> list[
 
 def _layer_times(model: bytes, side: int, threads: int) -> dict[str, float]:
     """Milliseconds of every convolution by its layer's name, median of a few runs."""
-    openvino = import_openvino()
     graph = Graph(model)
     layers = {node.name: graph.layer(node) for node in graph.convolutions}
-    core = openvino.Core()
+    core = the_core()
     network = core.read_model(io.BytesIO(model))
     network.reshape([1, 1, side, side])
     settings = {

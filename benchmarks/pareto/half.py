@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from scanside.runtime.engines.openvino import import_openvino
+from scanside.runtime.engines.openvino import the_core
 from scanside.runtime.errors import EngineUnavailableError
 from scanside.runtime.tiling import Float, Network
 
@@ -25,8 +25,7 @@ def load_half(model: bytes, engine: str, threads: int, precision: str = HALF) ->
     EngineUnavailableError, saying what it would be computed in instead."""
     if engine != "openvino":
         raise EngineUnavailableError(f"{engine} computes {precision} in f32 on a CPU")
-    openvino = import_openvino()
-    core = openvino.Core()
+    core = the_core()
     dynamic = core.read_model(io.BytesIO(model))
     settings = {
         "INFERENCE_PRECISION_HINT": precision,

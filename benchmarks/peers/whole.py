@@ -157,7 +157,8 @@ def measure_peers(
     history: Path | None,
 ) -> None:
     """The parts named, each shown as soon as it is there. The servers come first: no thread of
-    torch's has begun while they are timed. The parts engines and quality need bundle and run."""
+    torch's has begun while they are timed. The parts engines and quality need bundle and run. A
+    short run's servers serve the near-identity model alone: a real one takes minutes."""
     pinned = pin(cores)
     where = (
         f"{device_name()}, every process on cores {','.join(map(str, pinned))}, engines on "
@@ -165,7 +166,7 @@ def measure_peers(
     )
     measured = Peers(short=short, threads=threads, where=where)
     if "serving" in parts:
-        measured.serving(bundle, pytriton)
+        measured.serving(None if short else bundle, pytriton)
     if bundle is not None and run is not None:
         if "engines" in parts:
             measured.engines(bundle, run)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import sys
+import threading
 from functools import lru_cache
 from typing import Any
 
@@ -17,6 +18,8 @@ from scanside.runtime.errors import EngineUnavailableError
 from scanside.runtime.tiling import Float, Network
 
 _SHAPES_KEPT = 4
+_cores: list[Any] = []
+_making = threading.Lock()
 
 
 def import_openvino() -> Any:
@@ -36,6 +39,21 @@ def import_openvino() -> Any:
     return openvino
 
 
+def the_core() -> Any:
+    """This process's `openvino.Core`, made at the first call: make no other.
+
+    Raises EngineUnavailableError where OpenVINO cannot be imported.
+    """
+    # A Core gives the thread that makes it an alternate signal stack and unmaps that when it goes.
+    # After two have gone, the older first, or one on another thread, the next signal that Python
+    # handles there kills the process (OpenVINO 2026.4.1, ov::intel_cpu::SigAltStackSetup).
+    library = import_openvino()
+    with _making:
+        if not _cores:
+            _cores.append(library.Core())
+        return _cores[0]
+
+
 def version() -> str:
     """The library's version. Raises EngineUnavailableError where it cannot be imported."""
     return str(import_openvino().__version__)
@@ -43,8 +61,7 @@ def version() -> str:
 
 def load_network(model: bytes, threads: int) -> Network:
     """A network from an ONNX file's bytes. Raises EngineUnavailableError when it does not load."""
-    openvino = import_openvino()
-    core = openvino.Core()
+    core = the_core()
     settings = {
         # Left to itself OpenVINO goes to bfloat16 wherever the CPU has it.
         "INFERENCE_PRECISION_HINT": "f32",

@@ -205,9 +205,10 @@ def test_what_a_revoked_client_waits_for_is_never_sent(house: House) -> None:
         with suppress(KeyFileError):  # nobody is left
             house.reload()
         gate.open.release()
-        answer = peer.hear()
-        assert (answer["type"], answer["code"]) == ("ERROR", "no session")
-        assert not peer.socket.poll(200)
+        answers = [peer.hear()]
+        while peer.socket.poll(200):  # one more where the second frame came after the revocation
+            answers.append(peer.hear())
+        assert {(one["type"], one["code"]) for one in answers} == {("ERROR", "no session")}
 
 
 def test_a_revoked_client_that_keeps_its_connection_gets_nothing_more(house: House) -> None:

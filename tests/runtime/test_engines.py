@@ -111,6 +111,28 @@ def test_openvino_is_imported_without_its_telemetry(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_openvino_leaves_signals_alone() -> None:
+    """Networks that go, the older first, once left the thread a signal stack without memory."""
+    program = """if True:
+        import faulthandler, os, signal, sys
+        import numpy as np
+        from scanside.runtime.engines.openvino import load_network
+
+        faulthandler.enable()
+        model = sys.stdin.buffer.read()
+        networks = [load_network(model, 1) for _ in range(2)]
+        for network in networks:
+            network(np.zeros((1, 1, 32, 32), np.float32))
+        del network, networks[0]
+        del networks[0]
+        signal.signal(signal.SIGHUP, lambda *_: print("handled"))
+        os.kill(os.getpid(), signal.SIGHUP)
+    """
+    command = [sys.executable, "-c", program]
+    ended = subprocess.run(command, input=make_unet(1), capture_output=True, timeout=60)
+    assert (ended.returncode, ended.stdout) == (0, b"handled\n")
+
+
 def test_a_result_is_not_overwritten_by_the_next_frame() -> None:
     for load in LOADERS.values():
         network = load(make_unet(1), 1)

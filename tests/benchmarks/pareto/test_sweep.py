@@ -26,7 +26,7 @@ from scanside.benchmarks.pareto.contenders import (
 from scanside.benchmarks.pareto.half import load_half
 from scanside.compile.export import export_onnx
 from scanside.runtime.engines.choose import load_network
-from scanside.runtime.engines.openvino import import_openvino
+from scanside.runtime.engines.openvino import the_core
 from scanside.runtime.errors import BenchmarkError, EngineUnavailableError
 from scanside.train.models import fuse_batch_norm
 from scanside.train.recipe import Rician
@@ -82,7 +82,7 @@ def test_an_engine_that_is_not_here_is_refused():
 
 
 def test_fp16_is_what_it_is_computed_in_or_left_out(floats):
-    here = import_openvino().Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    here = the_core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
     if "FP16" in here:
         load_half(floats, "openvino", 1)
     else:
@@ -94,7 +94,7 @@ def test_fp16_is_what_it_is_computed_in_or_left_out(floats):
 
 
 def test_a_precision_that_the_cpu_has_is_computed_in(floats):
-    here = import_openvino().Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    here = the_core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
     precision = "bf16" if "BF16" in here else "f32"
     image = np.random.default_rng(0).random((1, 1, 64, 96), dtype=np.float32)
     whole = load_network(floats, "openvino", 1)(image)
