@@ -35,9 +35,10 @@ class Judgement(NamedTuple):
 
 
 def bars() -> list[Bar]:
-    """Those of `bench serving` and `bench peers`, from where they are kept."""
+    """Those of the benchmarks, from where they are kept."""
     from scanside.benchmarks.peers.services import GRPC, HTTP
     from scanside.benchmarks.peers.verdicts import FASTER_THAN_EAGER, OVERHEAD
+    from scanside.benchmarks.quality.drift_tables import BAR_DB
     from scanside.benchmarks.serving.load import MANY, ONE
     from scanside.benchmarks.serving.suite import NEAR_IDENTITY
     from scanside.benchmarks.serving.verdicts import (
@@ -80,6 +81,7 @@ def bars() -> list[Bar]:
     ]
     found.append(Bar("peers", "throughput ratio", judged, "higher", 1.0))
     found.append(Bar("peers", "speed", {}, "higher", FASTER_THAN_EAGER, best=True))
+    found.append(Bar("drift", "total", {"stage": "model.cpu.onnx on *"}, "higher", -BAR_DB))
     found.append(Bar("gaps", "excess tail", {"transport": "ipc"}, "lower", EXCESS))
     return found
 

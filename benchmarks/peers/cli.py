@@ -20,7 +20,9 @@ PARTS = ("serving", "engines", "quality")
     multiple=True,
     help="Only this part; may be repeated [all that there is input for].",
 )
-@click.option("--short", is_flag=True, help="In four minutes; wider intervals, and FILE itself is not served.")
+@click.option(
+    "--short", is_flag=True, help="In four minutes; wider intervals, and FILE itself is not served."
+)
 @click.option(
     "--cores",
     type=click.IntRange(min=1),

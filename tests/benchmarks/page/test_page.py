@@ -220,6 +220,15 @@ def test_of_the_engines_the_fastest_is_judged(value, verdict):
     assert "OpenVINO" in found.what
 
 
+def test_the_loss_on_the_engines_has_a_bar():
+    losses = {"model.cpu.onnx on openvino": -0.08, "model.cpu.onnx on onnxruntime": -0.3}
+    found = {**losses, "INT8, eager": -9.0}
+    run = record(
+        "drift", [figure("total", "dB", db, "higher", stage=of) for of, db in found.items()]
+    )
+    assert [one.verdict for one in judgements(run, bars())] == [MET, MISSED]
+
+
 def test_of_the_filters_the_best_in_quality_is_judged():
     run = record(
         "peers",
