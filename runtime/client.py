@@ -89,7 +89,7 @@ class Client:
     @property
     def credit(self) -> int:
         """How many frames may be on their way at once."""
-        return self._line.welcome.credit if self._line.welcome else 1
+        return self._line.session.credit if self._line.session else 1
 
     @property
     def transport(self) -> str:

@@ -16,6 +16,11 @@ from scanside.runtime.memory.share import Share
 
 LARGEST_SCALE = 2
 SEND_ROOM = 64
+"""Messages beyond the daemon's credit that may wait to be sent to it."""
+LAG = 2
+"""ZeroMQ counts up to half of a high-water mark as still waiting that has left already."""
+MOST_CREDIT = 4096
+"""A daemon that grants more is taken at this: the high-water mark bounds this side's memory."""
 BYE_LINGER_MS = 100
 
 Letter = wire.Result | wire.Status
@@ -60,6 +65,11 @@ class Connection:
                 f"{url} is not an address", next_step="write it as tcp://HOST:PORT or ipc://PATH"
             ) from error
         self.send(self._hello)
+
+    @property
+    def credit(self) -> int:
+        """How many frames may be on their way at once; 1 before WELCOME."""
+        return min(self.welcome.credit, MOST_CREDIT) if self.welcome else 1
 
     @property
     def refused(self) -> HandshakeError | None:
@@ -127,6 +137,8 @@ class Connection:
             if message.credit < 1 or not message.silence_s > 0:
                 raise ProtocolError("the daemon's welcome lets no frame be sent")
             self.welcome = message
+            # A connection that is there already takes the new mark (libzmq 4.2 and later).
+            self._socket.set(zmq.SNDHWM, LAG * (self.credit + SEND_ROOM))
         elif isinstance(message, wire.Memory):
             if self.welcome is None or not self.share.asked:
                 raise ProtocolError("the daemon gives memory that nobody asked for")

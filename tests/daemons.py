@@ -252,11 +252,15 @@ Answer = list[Any]
 
 
 @contextmanager
-def pretender(answer: Callable[[dict[str, Any], list[bytes]], list[Answer]]) -> Iterator[str]:
-    """A daemon that says HELLO properly and then whatever `answer` gives for a message."""
+def pretender(
+    answer: Callable[[dict[str, Any], list[bytes]], list[Answer]], room: int = 1000
+) -> Iterator[str]:
+    """A daemon that says HELLO properly and then whatever `answer` gives for a message. room: the
+    messages that it takes in before it looks at them."""
     context = zmq.Context()
     router = context.socket(zmq.ROUTER)
     router.set(zmq.LINGER, 0)
+    router.set(zmq.RCVHWM, room)
     router.bind("tcp://127.0.0.1:*")
     stop = threading.Event()
 

@@ -154,6 +154,25 @@ def test_credit_is_kept_over_all_streams_of_a_client_together() -> None:
         assert [r.outcome for r in results] == ["enhanced"] * 8
 
 
+def test_a_daemon_that_is_behind_by_its_whole_credit_has_not_gone() -> None:
+    """ZeroMQ's own limit on what waits to be sent must not be below what the daemon grants."""
+    read_on = threading.Event()
+
+    def answer(message: dict[str, Any], parts: list[bytes]) -> list[Answer]:
+        if message["type"] == "HELLO":
+            return [[{**WELCOME, "credit": 200}]]
+        read_on.wait(SOON_S)
+        return [[result_for(message), *parts]] if message["type"] == "FRAME" else []
+
+    pixels = frame(0, (512, 512))
+    with pretender(answer, room=1) as url, Client(url) as client:
+        on_their_way = [
+            client._submit(pixels, FACTS, "s", None, wire.Mode.LOSSLESS, None) for _ in range(200)
+        ]
+        read_on.set()
+        assert {client._wait(one).outcome for one in on_their_way} == {"enhanced"}
+
+
 def test_a_latest_stream_yields_its_superseded_frames_too() -> None:
     gate = Gate()
     with serving(AddOne(gate)) as url, Client(url) as client:
