@@ -105,15 +105,16 @@ class Outcome:
         return "\n".join(f"{name:<32}{value!s:>34}" for name, value in rows)
 
 
-def jump(folder: Path, between_s: float, transport: str = "tcp") -> Outcome:
-    """All of JUMPS_H, `between_s` seconds apart. `library()` must be there."""
+def jump(folder: Path, between_s: float, transport: str = "tcp", rate: float = RATE) -> Outcome:
+    """All of JUMPS_H, `between_s` seconds apart, each client sending `rate` frames a second.
+    `library()` must be there."""
     outcome, clock = Outcome(), Clock(folder)
     began = time.monotonic()
     with DaemonProcess(folder, transport, environment=clock.environment) as daemon:
         plans = {
-            "patient": _plan(daemon, number=1, deadline_ms=30_000.0),
-            "hurried": _plan(daemon, number=2, deadline_ms=0.05),
-            "unhurried": _plan(daemon, number=3, window=None),
+            "patient": _plan(daemon, rate, number=1, deadline_ms=30_000.0),
+            "hurried": _plan(daemon, rate, number=2, deadline_ms=0.05),
+            "unhurried": _plan(daemon, rate, number=3, window=None),
         }
         clients = {name: HonestClient(plan, **clock.environment) for name, plan in plans.items()}
         context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
@@ -151,6 +152,7 @@ def jump(folder: Path, between_s: float, transport: str = "tcp") -> Outcome:
 
 def _plan(
     daemon: DaemonProcess,
+    rate: float,
     *,
     number: int,
     deadline_ms: float | None = None,
@@ -158,7 +160,7 @@ def _plan(
 ) -> Plan:
     return Plan(
         url=daemon.url, bundles=[str(daemon.bundle)], residuals=[RESIDUAL], number=number,
-        deadline_ms=deadline_ms, window=window, rate=RATE, shared_memory=daemon.transport == "shm",
+        deadline_ms=deadline_ms, window=window, rate=rate, shared_memory=daemon.transport == "shm",
     )  # fmt: skip
 
 
