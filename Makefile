@@ -8,7 +8,7 @@ FLEET_TOOLS := .venv-ansible
 PYTRITON := .venv-pytriton
 SHELL := /bin/bash
 
-.PHONY: help demo test check check-fleet bench bench-full bench-noise doctor-corpus swaps fuzz kills soak sbom soup figures clean kills-device test-aarch64 offline-package peers
+.PHONY: help demo test test-slow check check-fleet bench bench-full bench-noise doctor-corpus swaps fuzz kills soak sbom soup figures clean kills-device test-aarch64 offline-package peers
 .DEFAULT_GOAL := help
 
 # The device's code on JetPack's Pythons: a call that one of them lacks is an error of types. NumPy's
@@ -24,6 +24,9 @@ demo: $(INSTALLED)  ## train, compile, serve, stream, and write runs/demo/report
 
 test: $(INSTALLED)  ## run the tests (real DICOM from SCANSIDE_DATA where it is there)
 	$(BIN)/python -m pytest
+
+test-slow: $(INSTALLED)  ## the tests that `make test` leaves out for their time (4 minutes)
+	$(BIN)/python -m pytest -m slow
 
 test-aarch64: $(INSTALLED)  ## the runtime on an emulated aarch64, held against x86 (2 minutes; BUNDLE=FILE serves that one)
 	$(BIN)/python tests/aarch64 $(BUNDLE)

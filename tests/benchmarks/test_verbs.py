@@ -18,6 +18,7 @@ def call(*words: str | Path) -> str:
     return result.output
 
 
+@pytest.mark.slow
 def test_pruning_compares_the_criteria_with_the_whole_network(tiny_run):
     shown = call("pruning", tiny_run, "--steps", "10", "--budget", "0.7")
     for criterion in ("not pruned", "l1", "l2", "group", "taylor", "random"):

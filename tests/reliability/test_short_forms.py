@@ -39,7 +39,10 @@ def test_a_short_soak_accounts_for_every_frame(tmp_path: Path) -> None:
     assert chart.read_bytes().startswith(PNG)
 
 
-@pytest.mark.parametrize("transport", TRANSPORTS)
+@pytest.mark.parametrize(
+    "transport",
+    [TRANSPORTS[0], *(pytest.param(one, marks=pytest.mark.slow) for one in TRANSPORTS[1:])],
+)
 def test_nobody_suffers_from_a_slow_reader(tmp_path: Path, transport: str) -> None:
     outcome = endure(tmp_path, 1.0, transport)
     assert outcome.wrong == []
@@ -47,6 +50,7 @@ def test_nobody_suffers_from_a_slow_reader(tmp_path: Path, transport: str) -> No
     assert min(one.answered["enhanced"] for one in outcome.accounts.values()) > 20
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(library() is None, reason="needs libfaketime (Debian's package faketime)")
 def test_jumps_of_the_clock_change_nothing(tmp_path: Path) -> None:
     # Long enough for the daemon to look for silent sessions once: every 15 s.

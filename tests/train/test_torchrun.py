@@ -7,6 +7,7 @@ from pathlib import Path
 
 import msgspec
 import numpy as np
+import pytest
 
 from scanside.train.journal import read_journal
 from scanside.train.run import CONTROL, FLOAT, PRUNED, QAT, Run
@@ -33,6 +34,7 @@ def losses(folder: Path) -> dict[str, list[float]]:
     }
 
 
+@pytest.mark.slow
 def test_two_processes_follow_one(tmp_path):
     (tmp_path / "recipe.json").write_bytes(msgspec.json.encode(SHORT))
     (tmp_path / "go.py").write_text(SCRIPT)

@@ -41,6 +41,7 @@ def floats(tiny_run) -> bytes:
     return export_onnx(network, network.multiple_of)
 
 
+@pytest.mark.slow
 def test_a_runs_networks_are_points_and_shared_ones_count_once(tiny_run, tmp_path):
     run = Run(tiny_run)
     other = Run(tmp_path / "other")
