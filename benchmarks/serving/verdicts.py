@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from scanside.benchmarks.evidence.paired import Estimate
 from scanside.benchmarks.report import Check
 from scanside.benchmarks.serving.footprint import Installation, Start
 from scanside.benchmarks.serving.load import MANY, ONE, Deafness, Throughput
@@ -59,29 +58,38 @@ def _round_trips(trips: list[RoundTrips]) -> Iterator[Check]:
                 bar = RATIO.get((name, one.side))
                 yield Check(
                     what=f"{where}: round trip over {over.floor_p50:.2f} ms in process",
-                    measured=f"{over.ratio}, +{over.added} ms, "
+                    measured=f"{over.ratio}, added {over.added} ms, "
                     f"{one.outside_ms[name]:.2f} ms outside engine and guard; "
                     f"p50 {over.p50:.2f}, p99 {over.p99:.2f} ms",
                     bar=NO_BAR if bar is None else f"at most {bar:g} times",
                     passed=bar is None or over.ratio.value <= bar,
                 )
             elif one.side in near and name in near[one.side].over:
-                judged = (name, one.side) in RATIO
-                limit = MODEL_ADDS * near[one.side].over[name].added.value
-                words = f"at most {limit:.2f} ms, {MODEL_ADDS:g} times the near-identity model's"
-                yield Check(
-                    what=f"{where}: added to {over.floor_p50:.2f} ms in process",
-                    measured=f"{_unresolved(over.added, limit)}+{over.added} ms, "
-                    f"{one.outside_ms[name]:.2f} ms outside engine and guard; "
-                    f"p50 {over.p50:.2f}, p99 {over.p99:.2f} ms",
-                    bar=words if judged else NO_BAR,
-                    passed=not judged or over.added.value <= limit,
-                )
+                yield _of_a_real_model(where, one, near[one.side], name)
 
 
-def _unresolved(found: Estimate, bar: float) -> str:
-    """A word of warning where the noise of the run is larger than what is asked."""
-    return "unresolved, " if found.low <= bar < found.high else ""
+def _of_a_real_model(where: str, one: RoundTrips, near: RoundTrips, name: str) -> Check:
+    """Where the noise of a network's calls hides what is added to them, the daemon's own clocks
+    decide: what they leave of a call less engine and guard, beside the near-identity model's."""
+    over = one.over[name]
+    limit = MODEL_ADDS * near.over[name].added.value
+    hidden = over.added.low <= limit < over.added.high
+    by_clocks = MODEL_ADDS * near.outside_ms[name]
+    outside = f"{one.outside_ms[name]:.2f} ms outside engine and guard"
+    if hidden:
+        words = f"at most {by_clocks:.2f} ms outside engine and guard"
+        passed = one.outside_ms[name] <= by_clocks
+    else:
+        words = f"at most {limit:.2f} ms added"
+        passed = over.added.value <= limit
+    judged = (name, one.side) in RATIO
+    return Check(
+        what=f"{where}: added to {over.floor_p50:.2f} ms in process",
+        measured=f"{'lost in noise: ' if hidden else ''}{over.added} ms, {outside}; "
+        f"p50 {over.p50:.2f}, p99 {over.p99:.2f} ms",
+        bar=f"{words}, {MODEL_ADDS:g} times the near-identity model's" if judged else NO_BAR,
+        passed=not judged or passed,
+    )
 
 
 def _load(flow: Throughput, deaf: Deafness) -> Iterator[Check]:

@@ -14,7 +14,7 @@ from msgspec.structs import replace
 pytest.importorskip("onnx", reason="needs the extra [workstation]")
 
 from scanside.benchmarks.cli import bench
-from scanside.benchmarks.evidence.paired import overhead, ratio_of
+from scanside.benchmarks.evidence.paired import Estimate, overhead, ratio_of
 from scanside.benchmarks.evidence.record import read_records
 from scanside.benchmarks.served import daemon_of
 from scanside.benchmarks.serving import suite
@@ -264,6 +264,29 @@ def test_the_run_is_added_to_the_history(written, shown):
 def test_a_figure_beyond_its_bar_is_missed(shown, share, word):
     judged = lines(verdicts(_with_share(shown[1], share)))
     assert [line for line in judged if line.startswith(f"{word} 4 clients")]
+
+
+@pytest.mark.parametrize(
+    ("added", "outside", "word"),
+    [
+        ((1.5, 1.4, 1.6), 0.5, "MISSED"),  # over 1.1, whatever the clocks say
+        ((0.9, 0.8, 1.0), 5.0, "met   "),
+        ((0.9, -9.0, 9.0), 0.6, "MISSED"),  # lost in noise: the clocks decide
+        ((9.0, -9.0, 19.0), 0.5, "met   "),
+    ],
+)
+def test_clocks_decide_where_a_networks_calls_hide_what_is_added(shown, added, outside, word):
+    trips = []
+    for trip in shown[1].trips:
+        near = trip.model == "near-identity"
+        value = Estimate(1.0, 0.9, 1.1) if near else Estimate(*added)
+        over = {name: replace(one, added=value) for name, one in trip.over.items()}
+        clocks = dict.fromkeys(trip.over, 0.5 if near else outside)
+        trips.append(replace(trip, over=over, outside_ms=clocks))
+    judged = lines(verdicts(replace(shown[1], trips=trips)))
+    of_it = [one for one in judged if one[7:].startswith("model, ") and "CURVE" not in one]
+    assert {one[:6] for one in of_it} == {word}
+    assert len(of_it) == 6
 
 
 def _with_share(report: Report, value: float) -> Report:
