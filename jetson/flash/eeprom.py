@@ -24,6 +24,8 @@ from scanside.runtime.platforms import module_of_board
 
 SCRIPT = ("./nvautoflash.sh", "--print_boardid")
 BACK_S = 60.0
+STAYS_S = 10.0
+"""A device that is still there after that does not start its recovery anew."""
 _FIELD = re.compile(r"Parsing (board ID|board SKU|baseboard ID) \(([^)]*)\) succeeded")
 _FUSES = re.compile(r"FUSELEVEL=(\w+) hwchipid=\w+ bootauth=(\w+)")
 _OPEN = "NS"
@@ -80,9 +82,9 @@ def agree(board: Board, profile: Profile, keys: Keys) -> Iterator[Found]:
     else:
         yield ok("EEPROM", f"{name} is {module.title}")
     carrier = carrier_of(profile)
-    if board.baseboard and carrier and board.baseboard not in carrier.baseboards:
+    if board.baseboard and carrier and f"p{board.baseboard}" != carrier.name:
         yield refused(
-            "carrier", f"it is {board.baseboard}, the profile says {profile.carrier}", _RIGHT
+            "carrier", f"it is p{board.baseboard}, the profile says {carrier.name}", _RIGHT
         )
     elif not board.baseboard:
         yield note("carrier", "its EEPROM is not read on this board: look at the print on it")
@@ -108,11 +110,14 @@ def _fuses(board: Board, keys: Keys) -> Found:
 
 
 def _is_back(machine: Machine, device: Recovery) -> bool:
-    until = time.monotonic() + BACK_S
+    """It may still be there for a moment, about to go: only a new connection counts at once."""
+    began = time.monotonic()
     while True:
+        waited = time.monotonic() - began
         for one in recovery_devices(machine):
-            if (one.instance, one.identity) == (device.instance, device.identity):
+            same = (one.instance, one.identity) == (device.instance, device.identity)
+            if same and (one.session != device.session or waited > STAYS_S):
                 return True
-        if time.monotonic() > until:
+        if waited > BACK_S:
             return False
         time.sleep(0.2)

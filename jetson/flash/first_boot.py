@@ -18,13 +18,14 @@ from typing import IO
 from scanside.jetson.flash.child import run_child
 from scanside.jetson.flash.profile import Profile
 from scanside.runtime.errors import FlashError
-from scanside.runtime.files import make_folder
+from scanside.runtime.files import make_folder, replace_file
 
 SCRIPT = "./tools/l4t_create_default_user.sh"
 ALPHABET = "abcdefghjkmnpqrstuvwxyz23456789"
 LENGTH = 20
 """Of 31 letters and digits that nobody mistakes for another: 99 bits."""
 _ACCOUNTS = ("passwd", "shadow", "group", "gshadow", "subuid", "subgid")
+"""passwd first: it is changed back last, for it is what tells a tree that still holds the user."""
 _TOUCHED = (
     *_ACCOUNTS,
     *(f"{name}-" for name in _ACCOUNTS),
@@ -41,12 +42,9 @@ def make_secret() -> str:
 def keep_secret(file: Path, profile: Profile, secret: str) -> None:
     """A new file that only its owner reads, there to stay before the secret is used."""
     make_folder(file.parent)
-    descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "w") as stream:
+    with replace_file(file) as stream:
         os.fchmod(stream.fileno(), 0o600)
-        stream.write(f"{profile.hostname} {profile.user} {secret}\n")
-        stream.flush()
-        os.fsync(stream.fileno())
+        stream.write(f"{profile.hostname} {profile.user} {secret}\n".encode())
 
 
 @contextmanager
@@ -54,6 +52,11 @@ def first_user(tree: Path, profile: Profile, secret: str, log: IO[bytes]) -> Ite
     """The root file system with the user, while open. Raises FlashError where the script fails or
     does not make the user, or where it makes it log in by itself."""
     etc = tree / "rootfs/etc"
+    if _has_user(etc, profile.user):
+        raise FlashError(
+            f"the root file system has an account {profile.user} of its own",
+            next_step="name another user in the profile; nothing was flashed",
+        )
     home = tree / "rootfs/home" / profile.user
     before = {name: _taken(etc / name) for name in _TOUCHED}
     had_home = home.exists()
@@ -68,10 +71,12 @@ def first_user(tree: Path, profile: Profile, secret: str, log: IO[bytes]) -> Ite
             )
         yield
     finally:
-        for name, content in before.items():
-            _put_back(etc / name, content)
         if not had_home:
             shutil.rmtree(home, ignore_errors=True)
+        for name, content in reversed(before.items()):
+            if name == "passwd":
+                os.sync()  # the others are back on the disk before it says so
+            _put_back(etc / name, content)
 
 
 def _has_user(etc: Path, user: str) -> bool:

@@ -28,7 +28,13 @@ def look_at_host(machine: Machine, release: str) -> Iterator[Found]:
     else:  # which ones NVIDIA allows was not settled for each release
         yield note("PC", f"{named}; L4T {release} is flashed from {wanted}")
     missing = [name for name in row.packages if not _installed(machine, name)]
-    if missing:
+    if missing and "packages" in row.uncertain:  # a guess must not stand in the way for ever
+        yield note(
+            "packages of the PC",
+            f"not installed: {', '.join(missing)}; what L4T {release} needs is uncertain",
+            _INSTALL,
+        )
+    elif missing:
         yield refused("packages of the PC", f"not installed: {', '.join(missing)}", _INSTALL)
     else:
         yield ok("packages of the PC", f"{len(row.packages)} are installed")

@@ -67,12 +67,10 @@ def look(order: Order) -> Plan:
         row = command_of(profile)
         board = board_of_profile(profile)
         carrier = carrier_of(profile)
-        if row.uncertain:
-            found.append(
-                note(
-                    "command", f"uncertain for this release: {', '.join(row.uncertain)}", row.source
-                )
-            )
+        for what, entry in (("command", row), ("carrier", carrier)):
+            if entry is not None and entry.uncertain:
+                uncertain = f"uncertain for this release: {', '.join(entry.uncertain)}"
+                found.append(note(what, uncertain, entry.source))
         if carrier is None:
             found.append(note("carrier", f"{board} is not NVIDIA's: its maker answers for it"))
         elif profile.super:

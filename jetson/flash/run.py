@@ -83,7 +83,11 @@ def _flash(
     else:
         show_secret(secret)
     with first_user(order.tree, order.profile, secret, stream):
-        ended = run_child(order.tree, planned.words, stream, hide=secret, told=told)
+        try:
+            ended = run_child(order.tree, planned.words, stream, hide=secret, told=told)
+        except BaseException:  # Ctrl-C: nobody knows how far it came
+            remember(order.state, device_now(order, planned.device), "the flash was broken off")
+            raise
     end = end_of(ended)
     if end.name == USB:
         remember(order.state, device_now(order, planned.device), end.said)

@@ -39,7 +39,8 @@ def look_at_sums(tree: Path, release: str, sums: Path | None, tarballs: Path) ->
         yield refused("checksums", f"{sums.name}: {error.strerror}", "name another file")
         return
     found = [match for line in text.splitlines() if (match := _LINE.fullmatch(line.strip()))]
-    if len(found) < 2 or any(len(one[1]) not in _BY_LENGTH for one in found):
+    kinds = {_is_root(match[2]) for match in found}
+    if len(kinds) < 2 or any(len(one[1]) not in _BY_LENGTH for one in found):
         yield refused(
             "checksums",
             f"{sums.name} holds no sums of both tarballs",
@@ -50,8 +51,12 @@ def look_at_sums(tree: Path, release: str, sums: Path | None, tarballs: Path) ->
         yield _tarball(tarballs / Path(match[2]).name, match[1].lower(), release)
     for match in found:
         path = tarballs / Path(match[2]).name
-        if "root" not in path.name.lower() and path.is_file():
+        if not _is_root(path.name) and path.is_file():
             yield _tooling(tree, path)
+
+
+def _is_root(name: str) -> bool:
+    return "root" in Path(name).name.lower()
 
 
 def _tarball(path: Path, digest: str, release: str) -> Found:

@@ -33,14 +33,14 @@ class Command(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
 
 
 class Carrier(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """board: its configuration. super: the one with MAXN_SUPER, from an L4T on. baseboards: ids
-    that its EEPROM may hold; Orin's is not read."""
+    """name: p and the id that its EEPROM holds. board: its configuration. super: the one with
+    MAXN_SUPER, from an L4T on. uncertain: as a command's."""
 
     name: str
     modules: tuple[str, ...]
     board: str
-    baseboards: tuple[str, ...]
     source: str
+    uncertain: tuple[str, ...] = ()
     super: str = ""
     super_from: str = ""
 

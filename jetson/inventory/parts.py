@@ -12,20 +12,21 @@ import msgspec
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from scanside.jetson.package.wheels import Target, pins
+from scanside.jetson.package.wheels import ALWAYS, COMPILED, OPTIONAL, Target, pins
 from scanside.runtime.errors import PackageError
 from scanside.runtime.platforms import Release, releases
 
 OURS = "scanside"
-GPU = ("pycuda", "cuda-bindings")
-"""What a device needs beside the base install; there are no wheels of them to be read here."""
+BESIDE = (*ALWAYS, *COMPILED, *OPTIONAL)
+"""What the offline package brings beside Scanside and what it requires."""
 _LONGEST = 90
 
 
 class Known(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A row of soup.json, by canonical name. purpose: what Scanside uses it for. anomalies: where
     its known ones are listed. carries: native libraries inside its wheels. licence: where its
-    metadata cannot be read here. needs: likewise."""
+    metadata cannot be read here. needs: likewise, or where another version is installed here than
+    on a device."""
 
     purpose: str
     anomalies: str
@@ -62,7 +63,7 @@ def pinned_parts(release: Release, constraints: Path) -> dict[str, Part]:
     """
     target = Target.of(release)
     versions = pins(release, constraints, target)
-    parts = _closure(_by_name(distributions()), target, (OURS, *GPU))
+    parts = _closure(_by_name(distributions()), target, (OURS, *BESIDE), known())
     return {
         name: msgspec.structs.replace(part, version=versions[name]) if name != OURS else part
         for name, part in parts.items()
@@ -70,10 +71,12 @@ def pinned_parts(release: Release, constraints: Path) -> dict[str, Part]:
 
 
 def parts_of(places: Sequence[Path], release: Release) -> dict[str, Part]:
-    """What lies in wheels or in a folder of packages, as an environment has one."""
+    """All that lies in wheels or in a folder of packages, as an environment has one.
+
+    Raises PackageError where one of them needs what is not among them.
+    """
     there = _by_name(distributions(path=[str(place) for place in places]))
-    extra = tuple(name for name in GPU if name in there)
-    return _closure(there, Target.of(release), (OURS, *extra))
+    return _closure(there, Target.of(release), (OURS, *there), {})
 
 
 def _by_name(found: object) -> dict[str, Distribution]:
@@ -84,31 +87,28 @@ def _by_name(found: object) -> dict[str, Distribution]:
 
 
 def _closure(
-    there: Mapping[str, Distribution], target: Target, roots: Sequence[str]
+    there: Mapping[str, Distribution],
+    target: Target,
+    roots: Sequence[str],
+    rows: Mapping[str, Known],
 ) -> dict[str, Part]:
-    rows = known()
     todo, parts = list(roots), dict[str, Part]()
     while todo:
         name = todo.pop()
         if name in parts:
             continue
         found, row = there.get(name), rows.get(name)
-        if found is not None:
-            wanted = (Requirement(text) for text in found.requires or ())
-            needs = [canonicalize_name(one.name) for one in wanted if target.wants(one)]
-            licence = row.licence if row and row.licence else _licence(found)
-            version = found.version
-        elif row is not None and row.licence:
-            needs = [canonicalize_name(one) for one in row.needs]
-            licence, version = row.licence, ""
-        else:
+        licence = row.licence if row and row.licence else _licence(found) if found else ""
+        if not licence:
             raise PackageError(
                 f"nothing is known of {name}, which the device needs",
                 next_step="install it here, or give it a row with a licence in soup.json",
             )
-        parts[name] = Part(
-            name=name, version=version, licence=licence, needs=tuple(sorted(set(needs)))
-        )
+        texts = [*(found.requires or () if found else ()), *(row.needs if row else ())]
+        wanted = [one for one in map(Requirement, texts) if target.wants(one)]
+        needs = tuple(sorted({canonicalize_name(one.name) for one in wanted}))
+        version = found.version if found else ""
+        parts[name] = Part(name=name, version=version, licence=licence, needs=needs)
         todo += needs
     return dict(sorted(parts.items()))
 
@@ -116,7 +116,8 @@ def _closure(
 def _licence(found: Distribution) -> str:
     metadata = found.metadata
     for key in ("License-Expression", "License"):
-        if key in metadata and len(text := metadata[key].strip().splitlines()[0]) <= _LONGEST:
-            return str(text)
+        lines = (metadata.get_all(key) or [""])[0].strip().splitlines()
+        if len(lines) == 1 and len(lines[0]) <= _LONGEST:  # else it is the licence's own text
+            return str(lines[0])
     trove = [one for one in metadata.get_all("Classifier") or () if one.startswith("License ::")]
     return re.sub(r" License$", "", trove[0].rpartition("::")[2].strip()) if trove else "?"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from importlib.metadata import version
 
 from cyclonedx.model.bom import Bom
 from cyclonedx.model.component import Component, ComponentType
@@ -18,22 +17,15 @@ from scanside.runtime.platforms import Release
 def sbom(parts: Mapping[str, Part], release: Release) -> str:
     """Scanside with everything that it brings, and what it finds there: Python, CUDA and TensorRT
     of the JetPack."""
-    own = parts[OURS]
     components = {name: _component(part) for name, part in parts.items()}
-    # An editable install's own version may lag behind; the installed metadata is what runs.
     root = Component(
         name=OURS,
-        version=own.version or version(OURS),
+        version=parts[OURS].version,
         type=ComponentType.APPLICATION,
         bom_ref=f"{OURS}-jp{release.jetpack}",
     )
     components[OURS] = root
-    platform = [
-        _found_there("python", release.python),
-        _found_there("cuda", release.cuda),
-        _found_there("tensorrt", release.tensorrt),
-        _found_there("ubuntu", release.ubuntu),
-    ]
+    platform = [_found_there(name, release) for name in ("python", "cuda", "tensorrt", "ubuntu")]
     bom = Bom()
     bom.metadata.component = root
     bom.components.update(one for name, one in components.items() if name != OURS)
@@ -58,11 +50,12 @@ def _component(part: Part) -> Component:
     )
 
 
-def _found_there(name: str, number: str) -> Component:
+def _found_there(name: str, release: Release) -> Component:
+    number, doubt = getattr(release, name), "; uncertain" if name in release.uncertain else ""
     return Component(
         name=name,
         version=number,
         type=ComponentType.PLATFORM,
         bom_ref=f"{name}-{number}",
-        description="of JetPack, not of Scanside",
+        description=f"of JetPack, not of Scanside{doubt}",
     )

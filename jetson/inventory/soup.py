@@ -11,16 +11,16 @@ HEAD = """\
 # SOUP: what the device's software is made of, beside our own
 
 Software of unknown provenance in the sense of IEC 62304. Written by `make soup` from the pinned
-versions and from metadata: that of the packages installed where it is run (for NumPy on JetPack 6 a
-newer version's), and for the GPU's, which are not, what PyPI's said in November 2026. A test
-compares this page. `make sbom` writes the same as CycloneDX, one file per JetPack. What a certain
-device has is what lies in its offline package:
+versions and from metadata: that of the packages installed where it is run (for NumPy and ONNX
+Runtime on JetPack 6 a newer version's), and for the GPU's and what JetPack 6 alone needs, which
+are not, what PyPI's said in November 2026. A test compares this page. `make sbom` writes the same
+as CycloneDX, one file per JetPack. What a certain device has is what lies in its offline package:
 `python -m scanside.jetson.inventory sbom --jetpack 6.2 --wheels PACKAGE/wheels --out FILE`.
 
 Nobody has judged the anomalies of these versions for a medical purpose: the last column says where
 they are listed, and whoever places a device on the market has to judge them.
 
-## Python packages of the base install, and those of the GPU
+## Python packages: all that the offline package brings, with pycuda in it
 
 """
 BETWEEN = """

@@ -26,9 +26,23 @@ from scanside.runtime.bundle import Bundle, insist_on_signature
 from scanside.runtime.errors import PackageError
 from scanside.runtime.files import make_folder, replace_file
 from scanside.runtime.platforms import Release, releases
-from scanside.runtime.signing import PUBLIC, Trust, key_id, load_private_key, load_public_key
+from scanside.runtime.signing import (
+    MOST_KEYS,
+    PUBLIC,
+    Trust,
+    key_id,
+    load_private_key,
+    load_public_key,
+)
 
-_PAGES = ("field-guide.md", "offline-package.md", "store.md", "operating.md", "tensorrt.md")
+_PAGES = (
+    "field-guide.md",
+    "offline-package.md",
+    "store.md",
+    "operating.md",
+    "tensorrt.md",
+    "keys.md",
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,6 +72,10 @@ def build_package(order: Order, out: Path) -> tuple[Path, Contents]:
     wheels that cannot be had, BundleError and KeyFileError for bundles and keys that are none.
     """
     release = _release(order.jetpack)
+    if not (order.source / "constraints.txt").is_file():
+        raise PackageError(
+            f"{order.source.resolve().name} is no checkout of Scanside", next_step="--source FOLDER"
+        )
     target = Target.of(release, order.python)
     private = load_private_key(order.key) if order.key else None
     signer = key_id(private.public_key()) if private else ""
@@ -137,12 +155,22 @@ def _bring(order: Order, folder: Path) -> None:
         found = load_public_key(key)
         if key_id(found) not in trust.keys:
             trust = Trust({**trust.keys, key_id(found): found})
-            shutil.copyfile(key, folder / parts.TRUST / key.name)
+            shutil.copyfile(key, folder / parts.TRUST / f"{key_id(found)[:16]}{PUBLIC}")
+    if len(trust.keys) > MOST_KEYS:  # no device would take more
+        raise PackageError(
+            f"{len(trust.keys)} keys, a package brings at most {MOST_KEYS}", next_step="TRUST="
+        )
     for bundle in order.bundles:
+        place = folder / parts.BUNDLES / bundle.name
+        if place.exists() or not parts.may_hold(f"{parts.BUNDLES}/{bundle.name}"):
+            raise PackageError(
+                f"the bundle's name {bundle.name!r} is taken, or none that a package may hold",
+                next_step="rename it: letters, digits and . _ + -, another for each bundle",
+            )
         opened = Bundle.open(bundle, trust)
         if order.key:
             insist_on_signature(opened, bundle)  # the device would refuse it
-        shutil.copyfile(bundle, folder / parts.BUNDLES / bundle.name)
+        shutil.copyfile(bundle, place)
     for name in _PAGES:
         shutil.copyfile(order.source / "docs" / name, folder / parts.DOCS / name)
     script = (files("scanside.jetson.package") / parts.SETUP).read_bytes()

@@ -14,11 +14,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from scanside.jetson.package.wheels import (
+    ALWAYS,
     COMPILED,
     OPTIONAL,
     Target,
     distribution,
-    insist_that_it_runs,
+    insist_that_it_fits,
     needs,
 )
 from scanside.runtime.errors import PackageError
@@ -71,7 +72,7 @@ def collect(
     """
     given = {}
     for wheel in extra:
-        insist_that_it_runs(wheel, target)
+        insist_that_it_fits(wheel, target, pinned)
         given[distribution(wheel)] = wheel
     have = {distribution(own): own}
     todo = {*needs(own, target, pinned), *roots, *given}
@@ -97,10 +98,10 @@ def engines(have: Iterable[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
 
 
 def roots_of(extra: Iterable[Path]) -> list[str]:
-    """What a device needs beside Scanside's own requirements: pip itself, which Ubuntu's Python may
-    lack, and CUDA graphs where something can use them."""
+    """What a device gets beside Scanside's own requirements: CUDA graphs only where something can
+    use them."""
     compiled = set(COMPILED) <= {distribution(wheel) for wheel in extra}
-    return ["onnxruntime", "pip", *(OPTIONAL if compiled else ())]
+    return [*ALWAYS, *(OPTIONAL if compiled else ())]
 
 
 def _download(
@@ -110,8 +111,8 @@ def _download(
         if name in COMPILED:
             raise PackageError(
                 f"{name} has no wheel for aarch64",
-                next_step="compile it on a device with this JetPack and name its folder with "
-                "EXTRA_WHEELS=",
+                next_step=f"on a device with this JetPack: pip wheel --no-deps "
+                f"{name}=={pinned[name]}; name its folder with EXTRA_WHEELS=",
             )
     command = ["download", "--no-deps", "--only-binary=:all:", "--dest", str(folder)]
     command += ["--implementation", "cp", "--python-version", target.python]

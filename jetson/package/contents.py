@@ -34,9 +34,9 @@ MOST_BYTES = 4 << 30
 
 _WORD = r"[0-9A-Za-z][0-9A-Za-z._+-]{0,199}"
 _NAME = re.compile(rf"(?:(?:{'|'.join(FOLDERS)})/)?{_WORD}\Z")
-_Sha256 = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}$")]
-_Number = Annotated[str, msgspec.Meta(pattern=r"^[0-9]{1,4}(\.[0-9]{1,4}){1,3}$")]
-_Version = Annotated[str, msgspec.Meta(pattern=r"^[0-9][0-9A-Za-z.+-]{0,63}$")]
+_Sha256 = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}\Z")]
+_Number = Annotated[str, msgspec.Meta(pattern=r"^[0-9]{1,4}(\.[0-9]{1,4}){1,3}\Z")]
+_Version = Annotated[str, msgspec.Meta(pattern=r"^[0-9][0-9A-Za-z.+-]{0,63}\Z")]
 
 
 class File(msgspec.Struct, frozen=True, kw_only=True):
@@ -90,11 +90,16 @@ def decode_contents(raw: bytes) -> Contents:
     if not canonical or sorted(set(names)) != names or len(names) > MOST_FILES:
         raise _damaged(f"{CONTENTS} is not in canonical form")
     for name in names:
-        if not _NAME.match(name) or name in UNLISTED:
+        if not may_hold(name):
             raise _damaged("the package names a file that no package holds")
     if sum(file.size for file in contents.files) > MOST_BYTES:
         raise _damaged(f"the package says it is over {MOST_BYTES >> 30} GiB")
     return contents
+
+
+def may_hold(name: str) -> bool:
+    """Whether a package may list a file of that name."""
+    return bool(_NAME.match(name)) and name not in UNLISTED
 
 
 def _canonical(value: Any) -> bytes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import re
 from collections.abc import Mapping
 from importlib.resources import files
 from string import Template
@@ -10,6 +11,8 @@ from string import Template
 from markdown_it import MarkdownIt
 
 from scanside.jetson.package.contents import BUNDLES, Contents
+
+_PAGE, _HERE = re.compile(r'href="([\w-]+\.md)"'), r'href="#\1"'
 
 
 def render_page(contents: Contents, signer: str, pages: Mapping[str, str]) -> str:
@@ -35,7 +38,10 @@ def render_page(contents: Contents, signer: str, pages: Mapping[str, str]) -> st
         count=len(contents.files),
         size=readable(sum(file.size for file in contents.files)),
         files=rows,
-        docs="\n".join(f"<hr>\n{markdown.render(text)}" for text in pages.values()),
+        docs="\n".join(
+            f'<hr id="{name}">\n{_PAGE.sub(_HERE, markdown.render(text))}'
+            for name, text in pages.items()
+        ),
     )
 
 
@@ -77,6 +83,6 @@ def _engines(contents: Contents) -> str:
     return (
         f"<p class=red><b>For the CPU engine only: {missing} is not in it.</b> There is no wheel "
         f"of it for aarch64. Compile it once per JetPack on a Jetson with JetPack "
-        f"{contents.jetpack} (<code>pip wheel {missing}</code>; docs/offline-package.md says how), "
+        f'{contents.jetpack} (<a href="#offline-package.md">how</a>), '
         "then have the package made again with <code>EXTRA_WHEELS=FOLDER</code>.</p>"
     )

@@ -215,15 +215,21 @@ def _unpack(path: Path, folder: Path, trust: Trust, allow_unsigned: bool) -> tup
                     continue
                 stream = tar.extractfile(member) if member.isreg() else None
                 if stream is None:
-                    raise PackageError(f"{path.name} holds something that is no file")
-                if name in (parts.CONTENTS, parts.SIGNATURE):
+                    raise PackageError(
+                        f"{path.name} holds something that is no file",
+                        next_step="copy the package to the device again",
+                    )
+                # Once only and in front: another one would stand there unverified.
+                fresh = believed is None and name not in head
+                if name in (parts.CONTENTS, parts.SIGNATURE) and fresh:
                     head[name] = stream.read(parts.MOST_CONTENTS_BYTES + 1)
                 elif name != parts.SUMS:
                     if believed is None:
                         believed = _believe_head(path, head, trust, allow_unsigned)
                         waiting = {file.name: file for file in believed[0].files}
+                        _insist_on_room(believed[0], folder)
                     _take(waiting, name, stream, folder)
-    except (tarfile.TarError, EOFError) as error:
+    except (tarfile.TarError, EOFError, ValueError) as error:  # tarfile lets int()'s through
         raise PackageError(
             f"{path.name} is not a whole .tar", next_step="copy the package to the device again"
         ) from error
@@ -246,6 +252,16 @@ def _believe_head(
             f"{path.name} is no offline package", next_step="name scanside-VERSION-jpJETPACK.tar"
         )
     return _believe(raw, head.get(parts.SIGNATURE), trust, allow_unsigned)
+
+
+def _insist_on_room(contents: Contents, folder: Path) -> None:
+    needed = sum(file.size for file in contents.files)
+    free = shutil.disk_usage(folder).free
+    if free < needed:
+        raise PackageError(
+            f"the package needs {needed >> 20} MiB in {folder.parent}, {free >> 20} are free",
+            next_step="free some, then run it again",
+        )
 
 
 def _take(waiting: dict[str, File], name: str, stream: IO[bytes], folder: Path) -> None:

@@ -76,12 +76,15 @@ trap 'rm -rf "$scratch"' EXIT
 trap 'exit 130' INT TERM HUP
 export PIP_CONFIG_FILE=/dev/null PIP_NO_INDEX=1 PIP_NO_INPUT=1 PIP_NO_CACHE_DIR=1
 export PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore
-pips=(wheels/pip-*.whl)
-pip=${pips[0]}
-wheels=()
-for wheel in wheels/*.whl; do
-  [ "$wheel" = "$pip" ] || wheels+=("$wheel")
-done
+# Of the wheels those that were summed: what else lies there, of an older copy say, was not checked.
+pip='' wheels=()
+while read -r _ file; do
+  case $file in
+    wheels/pip-*.whl) pip=$file ;;
+    wheels/*.whl) wheels+=("$file") ;;
+  esac
+done <SHA256SUMS
+[ -n "$pip" ] || fail 'the package holds no pip' 'have it made again'
 say '+ a passing environment from the wheels, without a network'
 "$python" -I -m venv --system-site-packages --without-pip "$scratch/env" ||
   fail 'no environment can be made' "$python must be Ubuntu's own"
@@ -104,4 +107,4 @@ if [ -n "$dry" ]; then
 fi
 say ''
 bundle=$(find bundles -name '*.scanside' 2>/dev/null | sort | head -n 1)
-say "next: sudo scanside device install $here/${bundle:-FILE.scanside}"
+say "next: sudo scanside device install '$here/${bundle:-FILE.scanside}'${unsigned:+ --allow-unsigned}"

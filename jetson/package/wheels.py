@@ -17,6 +17,7 @@ from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.tags import Tag
 from packaging.utils import InvalidWheelFilename, canonicalize_name, parse_wheel_filename
+from packaging.version import Version
 
 from scanside.runtime.errors import PackageError
 from scanside.runtime.platforms import Release
@@ -24,6 +25,8 @@ from scanside.runtime.platforms import Release
 COMPILED = ("pycuda",)
 """No wheels for aarch64 anywhere: compiled once per JetPack on a builder."""
 OPTIONAL = ("cuda-bindings",)
+ALWAYS = ("onnxruntime", "pip")
+"""Beside Scanside's own requirements: the CPU engine, and pip, which Ubuntu's Python may lack."""
 _OLDEST_GLIBC, _GLIBC = 17, {"22.04": 35, "24.04": 39}
 
 
@@ -71,16 +74,12 @@ class Target:
         minor = int(self.python.split(".")[1])
         stable = {f"cp3{n}" for n in range(2, minor + 1)}
         exact = f"cp3{minor}"
+        pure = {"py3", exact, f"py3{minor}"}
         places = {*self.platforms, "linux_aarch64"}
         return any(
             (tag.platform in places and (tag.interpreter, tag.abi) == (exact, exact))
             or (tag.platform in places and tag.abi == "abi3" and tag.interpreter in stable)
-            or (
-                tag.platform in {*places, "any"}
-                and tag.abi == "none"
-                and tag.interpreter[:2] in ("py", "cp")
-                and tag.interpreter in {"py3", "py2.py3", exact, f"py3{minor}"}
-            )
+            or (tag.platform in {*places, "any"} and tag.abi == "none" and tag.interpreter in pure)
             for tag in tags
         )
 
@@ -114,29 +113,40 @@ def distribution(wheel: Path) -> str:
         raise PackageError(f"{wheel.name} is not a wheel's name") from error
 
 
-def insist_that_it_runs(wheel: Path, target: Target) -> None:
-    """Raises PackageError for a wheel of another Python or processor."""
+def insist_that_it_fits(wheel: Path, target: Target, pinned: Mapping[str, str]) -> None:
+    """Raises PackageError for a wheel of another Python or processor, or of another version than
+    the pinned one."""
     name = distribution(wheel)
-    if not target.runs(parse_wheel_filename(wheel.name)[3]):
+    _, version, _, tags = parse_wheel_filename(wheel.name)
+    wanted = pinned.get(name, str(version))
+    if not target.runs(tags):
         raise PackageError(
             f"the wheel {wheel.name} is not for Python {target.python} on aarch64",
-            next_step=f"compile {name} on a device with this JetPack: pip wheel {name}",
+            next_step=f"on a device with this JetPack: pip wheel --no-deps {name}=={wanted}",
+        )
+    if version != Version(wanted):
+        raise PackageError(
+            f"the wheel {wheel.name} is not version {wanted}, which is pinned",
+            next_step=f"take it away, or on a device: pip wheel --no-deps {name}=={wanted}",
         )
 
 
 def needs(wheel: Path, target: Target, pinned: Mapping[str, str]) -> list[str]:
     """Canonical names of what a wheel needs on the device, extras aside.
 
-    Raises PackageError where a pinned version is not one that the wheel takes, or it takes another
-    Python.
+    Raises PackageError where a pinned version is not one that the wheel takes, it takes another
+    Python, or it is no whole wheel.
     """
-    with zipfile.ZipFile(wheel) as archive:
-        inside = [
-            name
-            for name in archive.namelist()
-            if name.endswith(".dist-info/METADATA") and name.count("/") == 1
-        ]
-        metadata = email.message_from_bytes(archive.read(inside[0]))
+    try:
+        with zipfile.ZipFile(wheel) as archive:
+            [inside] = [
+                name
+                for name in archive.namelist()
+                if name.endswith(".dist-info/METADATA") and name.count("/") == 1
+            ]
+            metadata = email.message_from_bytes(archive.read(inside))
+    except (zipfile.BadZipFile, ValueError) as error:
+        raise PackageError(f"{wheel.name} is no whole wheel", next_step="copy it again") from error
     python = metadata.get("Requires-Python", "")
     if python and not SpecifierSet(python).contains(f"{target.python}.99"):
         raise PackageError(f"{wheel.name} needs Python {python}, the device has {target.python}")

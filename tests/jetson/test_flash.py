@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import stat
+import threading
 from pathlib import Path
 
 import pytest
@@ -13,9 +14,12 @@ from conftest import REPOSITORY
 
 from flash_scenes import BOARDS, PROFILE, SERIAL, Scene, make_scene
 from scanside.jetson.cli.flash import flash
+from scanside.jetson.flash import eeprom
 from scanside.jetson.flash.child import Ended
 from scanside.jetson.flash.ends import end_of
+from scanside.jetson.flash.recovery import recovery_devices
 from scanside.jetson.flash.templates import Carrier, Command, Host, rows
+from scanside.jetson.machine import Machine
 from scanside.runtime.platforms import modules
 
 NX = (
@@ -210,6 +214,76 @@ def test_sums_and_tooling_that_agree_are_told(scene: Scene) -> None:
 )
 def test_ends_are_told_apart(code: int, lines: list[str], end: str) -> None:
     assert end_of(Ended(code, tuple(lines), 1.0)).name == end
+
+
+@pytest.mark.parametrize(("baseboard", "code"), [("3768", 0), ("3737", 20)])
+def test_a_carrier_whose_eeprom_is_read_on_orin_too(
+    scene: Scene, baseboard: str, code: int
+) -> None:
+    scene.eeprom("orin-nx-16gb", baseboard=baseboard)
+    assert run(scene, "run").exit_code == code
+    assert len(scene.flashes) == (code == 0)
+
+
+def test_a_guess_is_told_and_does_not_stand_in_the_way(tmp_path: Path) -> None:
+    scene = make_scene(
+        tmp_path, module="thor-t4000", carrier="p4071", release="39.2.0", storage="nvme"
+    )
+    text = (scene.root / "installed").read_text()
+    (scene.root / "installed").write_text(text.replace("abootimg\n", ""))
+    result = run(scene, "run")
+    assert result.exit_code == 0, result.output
+    assert "command: uncertain for this release: storage" in result.output
+    assert "carrier: uncertain for this release: board" in result.output
+    assert "not installed: abootimg; what L4T 39.2.0 needs is uncertain" in result.output
+
+
+def test_what_was_carried_over_to_the_newest_releases_is_marked() -> None:
+    for row in rows("commands.json", Command):
+        assert row.uncertain or not {"38", "39"} & {one.split(".")[0] for one in row.l4t}, row
+    assert [row.uncertain for row in rows("hosts.json", Host) if "39" in row.l4t] == [
+        ("ubuntu", "packages")
+    ]
+    assert "## What is a guess" in (REPOSITORY / "docs/flash.md").read_text()
+
+
+@pytest.mark.parametrize(
+    ("gone_s", "back_s", "stays_s", "found"),
+    [(0.1, 0.3, 9.0, True), (0.1, None, 9.0, False), (None, None, 0.2, True)],
+    ids=["it comes back", "it is lost", "it never went"],
+)
+def test_the_device_is_waited_for_after_its_eeprom(
+    scene: Scene,
+    monkeypatch: pytest.MonkeyPatch,
+    gone_s: float | None,
+    back_s: float | None,
+    stays_s: float,
+    found: bool,
+) -> None:
+    machine = Machine(scene.root)
+    [device] = recovery_devices(machine)
+    monkeypatch.setattr(eeprom, "BACK_S", 1.0)
+    monkeypatch.setattr(eeprom, "STAYS_S", stays_s)
+    timers = []
+    if gone_s is not None:
+        timers.append(threading.Timer(gone_s, scene.unplug, ["3-9"]))
+    if back_s is not None:
+        number = int((scene.root / "sys/bus/usb/devices/3-9/devnum").read_text()) + 1
+
+        def plug() -> None:
+            scene.plug("3-9", "7323")
+            (scene.root / "sys/bus/usb/devices/3-9/devnum").write_text(str(number))
+
+        timers.append(threading.Timer(back_s, plug))
+    for timer in timers:
+        timer.start()
+    there = eeprom._is_back(machine, device)
+    now = recovery_devices(machine)
+    for timer in timers:
+        timer.join()
+    assert there == found
+    assert bool(now) == found
+    assert not found or (now[0].session != device.session) == (back_s is not None)
 
 
 def test_the_tables_are_of_known_modules_and_have_sources() -> None:

@@ -12,7 +12,8 @@ from click.testing import CliRunner, Result
 
 from flash_scenes import SERIAL, Scene, make_scene
 from scanside.jetson.cli.flash import flash
-from scanside.jetson.flash import eeprom
+from scanside.jetson.flash import eeprom, first_boot
+from scanside.jetson.flash import run as flash_run
 from scanside.jetson.flash.plan import alone
 from scanside.runtime.errors import FlashError, TargetError
 
@@ -118,7 +119,7 @@ def test_an_eeprom_that_disagrees(scene: Scene, board: str, said: str) -> None:
 def test_a_carrier_that_disagrees(tmp_path: Path) -> None:
     scene = make_scene(tmp_path, module="thor-t5000", carrier="p4071", release="38.4.0")
     scene.eeprom("thor-t5000", baseboard="3971")
-    refused(scene, run(scene), "it is 3971, the profile says p4071", eeprom_read=True)
+    refused(scene, run(scene), "it is p3971, the profile says p4071", eeprom_read=True)
 
 
 @pytest.mark.parametrize(("fuses", "named"), [("PKC", ""), ("SBKPKC", "pkc"), ("NS", "pkc")])
@@ -288,6 +289,58 @@ def test_a_script_that_makes_no_user(scene: Scene) -> None:
         scene.plug("3-9", "7323")
 
 
+def test_a_user_that_the_root_file_system_has_of_its_own(scene: Scene) -> None:
+    """The script would not make it, and the device would have none that can log in."""
+    passwd = scene.tree / "rootfs/etc/passwd"
+    passwd.write_text(passwd.read_text() + "field:x:1:1::/usr/sbin:/usr/sbin/nologin\n")
+    result = run(scene)
+    assert "has an account field of its own" in str(result.exception)
+    assert scene.flashes == scene.calls("user") == []
+
+
+@pytest.mark.parametrize("lost_at", range(4))
+def test_a_tree_whose_user_was_half_removed_is_refused(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch, lost_at: int
+) -> None:
+    """As after a power cut: what is left of the user must never go unseen."""
+    etc = scene.tree / "rootfs/etc"
+    before = {path.name: path.read_bytes() for path in etc.iterdir()}
+    put, calls = first_boot._put_back, []
+
+    def cut(path: Path, content: bytes | None) -> None:
+        if path.name in before and before[path.name] != path.read_bytes():
+            calls.append(path.name)
+            if len(calls) > lost_at:
+                raise SystemExit
+        put(path, content)
+
+    monkeypatch.setattr(first_boot, "_put_back", cut)
+    run(scene)
+    monkeypatch.undo()
+    left = {name for name, raw in before.items() if (etc / name).read_bytes() != raw}
+    assert bool(left) == (lost_at < 3), "passwd, shadow, group"
+    scene.plug("3-9", "7323")
+    again = run(scene)
+    assert (again.exit_code == 20) == bool(left), left
+    assert ("of another flash" in again.output) == bool(left)
+
+
+def test_a_flash_that_was_broken_off_is_not_tried_again(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*words: object, **more: object) -> None:
+        raise KeyboardInterrupt
+
+    before = (scene.tree / "rootfs/etc/shadow").read_text()
+    monkeypatch.setattr(flash_run, "run_child", interrupted)
+    assert run(scene).exit_code != 0
+    monkeypatch.undo()
+    assert (scene.tree / "rootfs/etc/shadow").read_text() == before
+    (scene.tree / "calls").unlink()
+    assert "the flash was broken off" in run(scene).output
+    assert scene.calls() == []
+
+
 def test_a_flash_that_fails_leaves_no_user_either(scene: Scene) -> None:
     scene.flash_ends("something", code=1)
     before = (scene.tree / "rootfs/etc/shadow").read_text()
@@ -323,10 +376,13 @@ def test_sums_that_do_not_agree(scene: Scene) -> None:
     refused(scene, run(scene, "--sums", sums), "its sha1 is not the one")
     tarballs["rootfs"].unlink()
     refused(scene, run(scene, "--sums", sums), "No such file")
-    sums.write_text("no sums")
-    refused(scene, run(scene, "--sums", sums), "holds no sums of both")
+    once = sums.read_text().splitlines()[0]
+    for lines in ("no sums", f"{once}\n{once}"):
+        sums.write_text(lines)
+        refused(scene, run(scene, "--sums", sums), "holds no sums of both")
     older = tarballs["bsp"].rename(tarballs["bsp"].with_name("Jetson_Linux_R36.4.4_aarch64.tbz2"))
-    tarballs.update(bsp=older, rootfs=older)
+    tarballs["bsp"] = older
+    tarballs["rootfs"].touch()
     summed()
     refused(scene, run(scene, "--sums", sums), "it is of 36.4.4")
 

@@ -16,7 +16,7 @@ import pytest
 from conftest import REPOSITORY
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from scanside.jetson.package import open_package
+from scanside.jetson.package import open_package, reading
 from scanside.jetson.package.contents import Contents, File, decode_contents
 from scanside.runtime.errors import PackageError
 from scanside.runtime.signing import Trust, key_id
@@ -139,6 +139,37 @@ def test_a_tar_with_a_file_too_many_or_outside_is_refused(tmp_path):
         assert "does not list" in refused(out)
 
 
+@pytest.mark.parametrize("name", ["package.json", "package.sig"])
+def test_a_second_head_is_refused(tmp_path, name):
+    """It would lie there unverified beside what was believed."""
+    out = tar_of(make(tmp_path / "p"))
+    (tmp_path / "p" / name).write_bytes(b"{}")
+    with tarfile.open(out, "a") as tar:
+        tar.add(tmp_path / "p" / name, f"scanside-0.1.0-jp6.2/{name}")
+    assert "one twice" in refused(out)
+
+
+def test_a_tar_that_needs_more_than_there_is_is_refused_before_it_is_unpacked(
+    tmp_path, monkeypatch
+):
+    out = tar_of(make(tmp_path / "p"))
+    usage = shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=1 << 20))
+    monkeypatch.setattr(reading, "_UNPACKED_IN", tmp_path)
+    assert "2 MiB" in refused(out)
+    assert not list(tmp_path.glob("scanside-package-*"))
+
+
+def test_a_header_that_tarfile_itself_stumbles_over_is_refused(tmp_path):
+    """It raises ValueError for a number that is none."""
+    out = tmp_path / "p.tar"
+    with tarfile.open(out, "w", format=tarfile.PAX_FORMAT) as tar:
+        member = tarfile.TarInfo("scanside-0.1.0-jp6.2/package.json")
+        member.pax_headers = {"GNU.sparse.size": "many", "GNU.sparse.map": "a"}
+        tar.addfile(member)
+    assert "not a whole .tar" in refused(out)
+
+
 def test_a_cut_tar_is_refused(tmp_path):
     out = tar_of(make(tmp_path / "p"))
     out.write_bytes(out.read_bytes()[:200_000])
@@ -166,6 +197,9 @@ def test_signatures(tmp_path, packed):
         {"format": 2},
         {"jetpack": "6.2; reboot"},
         {"version": "../../etc"},
+        {"version": "0.1.0\n"},
+        {"jetpack": "6.2\n"},
+        {"files": [{"name": "a", "sha256": "0" * 64 + "\n", "size": 1}]},
         {"files": []} | {"version": 3},
         {"files": [{"name": "../x", "sha256": "0" * 64, "size": 1}]},
         {"files": [{"name": "wheels/a/b", "sha256": "0" * 64, "size": 1}]},

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -15,8 +16,11 @@ from conftest import REPOSITORY
 from packaging.requirements import Requirement
 from packaging.utils import parse_wheel_filename
 
+from bundles import write_test_bundle
+from scanside.jetson.inventory.parts import pinned_parts
 from scanside.jetson.package import open_package
-from scanside.jetson.package.wheels import Target, distribution, insist_that_it_runs, needs, pins
+from scanside.jetson.package.build import Order, build_package
+from scanside.jetson.package.wheels import Target, distribution, insist_that_it_fits, needs, pins
 from scanside.runtime.errors import PackageError
 from scanside.runtime.platforms import releases
 from scanside.runtime.signing import Trust, new_key
@@ -79,6 +83,62 @@ def test_numpy_above_what_tensorrt_takes_is_refused(tmp_path):
         pins(release, REPOSITORY / "constraints.txt", ORIN)
 
 
+PIP = """
+import os, sys
+open(os.environ["CALLS"], "a").write(" ".join(sys.argv[1:]) + "\\n")
+scanside = os.path.join(os.path.dirname(sys.executable), "scanside")
+open(scanside, "w").write('#!/bin/sh\\necho "scanside $*" >>"$CALLS"\\n')
+os.chmod(scanside, 0o755)
+"""
+
+
+def _package_for_setup(folder: Path, python: str) -> Path:
+    """With a pip that only writes down what it was told to install."""
+    (folder / "wheels").mkdir(parents=True)
+    shutil.copy(REPOSITORY / "jetson" / "package" / "setup.sh", folder)
+    (folder / "package.json").write_text(f'{{"jetpack":"6.2","python":"{python}","version":"1"}}')
+    (folder / "wheels" / "x-1-py3-none-any.whl").write_text("x")
+    with zipfile.ZipFile(folder / "wheels" / "pip-26.3-py3-none-any.whl", "w") as archive:
+        archive.writestr("pip/__main__.py", PIP)
+    (folder / "bundles").mkdir()
+    (folder / "bundles" / "ct.scanside").write_text("x")
+    names = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*.*"))
+    sums = [f"{hashlib.sha256((folder / name).read_bytes()).hexdigest()}  {name}" for name in names]
+    (folder / "SHA256SUMS").write_text("\n".join(sums) + "\n")
+    return folder
+
+
+@pytest.mark.skipif(not Path("/usr/bin/python3").exists(), reason="the system has no Python")
+@pytest.mark.parametrize(
+    ("words", "ends"), [(["--allow-unsigned"], " --allow-unsigned"), (["--key", "ab"], "")]
+)
+def test_setup_installs_what_was_summed_and_nothing_else(tmp_path, words, ends):
+    """Not a wheel that an older copy left in the folder; and it names the next command whole."""
+    python = subprocess.run(
+        ["/usr/bin/python3", "-c", "import sys; print('%d.%d' % sys.version_info[:2])"],
+        capture_output=True, text=True, check=True,
+    ).stdout.strip()  # fmt: skip
+    folder = _package_for_setup(tmp_path / "a package", python)
+    (folder / "wheels" / "older-0.9-py3-none-any.whl").write_text("from before")
+    tools = tmp_path / "tools"
+    tools.mkdir()
+    for name, text in (("uname", "echo aarch64"), ("id", "echo 0")):
+        (tools / name).write_text(f"#!/bin/sh\n{text}\n")
+        (tools / name).chmod(0o755)
+    calls = tmp_path / "calls"
+    environment = {"PATH": f"{tools}:{os.environ['PATH']}", "CALLS": str(calls)}
+    done = subprocess.run(
+        ["bash", str(folder / "setup.sh"), *words],
+        capture_output=True, text=True, timeout=60, check=False, env=environment,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    install, doctor, provision = calls.read_text().splitlines()
+    assert install.endswith("--ignore-installed wheels/x-1-py3-none-any.whl")
+    assert doctor == "scanside device doctor"
+    assert provision == f"scanside device provision --package {folder} {' '.join(words)}"
+    assert done.stdout.endswith(f"install '{folder}/bundles/ct.scanside'{ends}\n")
+
+
 def wheel(folder: Path, metadata: str) -> Path:
     path = folder / "a-1-py3-none-any.whl"
     with zipfile.ZipFile(path, "w") as archive:
@@ -100,9 +160,38 @@ def test_what_a_wheel_needs_must_be_pinned_and_go_together(tmp_path):
 
 def test_a_wheel_for_another_machine_is_refused(tmp_path):
     with pytest.raises(PackageError, match="is not for Python"):
-        insist_that_it_runs(tmp_path / "pycuda-2026.1-cp310-cp310-linux_x86_64.whl", ORIN)
+        insist_that_it_fits(tmp_path / "pycuda-2026.1-cp310-cp310-linux_x86_64.whl", ORIN, {})
     with pytest.raises(PackageError, match="not a wheel"):
         distribution(tmp_path / "pycuda.whl")
+
+
+def test_a_wheel_from_elsewhere_must_be_whole_and_the_pinned_one(tmp_path):
+    """As `pip wheel` without --no-deps brings a NumPy that TensorRT's bindings do not take."""
+    given = tmp_path / "numpy-2.2.6-cp310-cp310-linux_aarch64.whl"
+    insist_that_it_fits(given, ORIN, {"numpy": "2.2.6"})
+    with pytest.raises(PackageError, match=r"is not version 1\.26\.4"):
+        insist_that_it_fits(given, ORIN, {"numpy": "1.26.4"})
+    for content in (b"", b"PK\x03\x04 cut short"):
+        given.write_bytes(content)
+        with pytest.raises(PackageError, match="no whole wheel"):
+            needs(given, ORIN, {})
+    with zipfile.ZipFile(given, "w"):
+        pass
+    with pytest.raises(PackageError, match="no whole wheel"):
+        needs(given, ORIN, {})
+
+
+def test_collecting_takes_a_given_wheel_only_where_it_fits(tmp_path):
+    from scanside.jetson.package.collect import collect
+
+    own = wheel(tmp_path, "Requires-Dist: pycuda")
+    given = tmp_path / "pycuda-2026.1-cp310-cp310-linux_aarch64.whl"
+    shutil.copy(wheel(tmp_path, ""), given)
+    (tmp_path / "wheels").mkdir()
+    have = collect(own, [], tmp_path / "wheels", ORIN, {"pycuda": "2026.1"}, [given])
+    assert have["pycuda"].read_bytes() == given.read_bytes()
+    with pytest.raises(PackageError, match="which is pinned"):
+        collect(own, [], tmp_path / "wheels", ORIN, {"pycuda": "2025.1"}, [given])
 
 
 def pack(out: Path, *words: str, source: Path = REPOSITORY) -> subprocess.CompletedProcess[str]:
@@ -120,6 +209,7 @@ def pack(out: Path, *words: str, source: Path = REPOSITORY) -> subprocess.Comple
         (["--jetpack", "6.2"], "explicit word"),
         (["--jetpack", "5.1", "--unsigned"], "update the device"),
         (["--jetpack", "9.9", "--unsigned"], "no table of platforms"),
+        (["--jetpack", "6.2", "--unsigned", "--source", "jetson"], "is no checkout"),
     ],
 )
 def test_what_cannot_be_packed_is_refused(tmp_path, words, said):
@@ -149,6 +239,10 @@ def test_the_same_inputs_give_the_same_bytes(tmp_path):
     assert package.signer == signer
     assert package.contents.engines == ("onnxruntime",)
     assert package.contents.missing == ("pycuda",)
+    # The lists of the device's software name each of its wheels.
+    listed = pinned_parts(releases()["6.2"], REPOSITORY / "constraints.txt")
+    there = {distribution(path): str(parse_wheel_filename(path.name)[1]) for path in package.wheels}
+    assert there == {name: listed[name].version for name in there}
     assert all(ORIN.runs(parse_wheel_filename(path.name)[3]) for path in package.wheels)
     subprocess.run(
         ["sha256sum", "--check", "--strict", "--quiet", "SHA256SUMS"], cwd=folder, check=True
@@ -157,7 +251,10 @@ def test_the_same_inputs_give_the_same_bytes(tmp_path):
     assert signer in page
     assert f"sudo bash setup.sh --key {signer[:16]}" in page
     assert "For the CPU engine only: pycuda is not in it" in page
-    assert "http://" not in page.split("<hr>")[0]
+    assert "http://" not in page.split("<hr")[0]
+    links = re.findall(r'href="([^"]*)"', page)
+    assert "#keys.md" in links
+    assert not [one for one in links if f'id="{one[1:]}"' not in page]
     for file in package.contents.files:
         assert file.name == "index.html" or file.sha256 in page
 
@@ -176,6 +273,31 @@ def _copy(source: Path, folder: Path, mode: int | None = None) -> Path:
         if mode is not None and path.is_file():
             path.chmod(mode)
     return folder
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ({"trust": ("a", "b", "c")}, "at most 2"),
+        ({"bundles": ("one/x.scanside", "two/x.scanside")}, "is taken"),
+        ({"bundles": ("one/my model.scanside",)}, "'my model.scanside'"),
+    ],
+)
+def test_what_no_device_would_take_is_not_packed(tmp_path, words, said):
+    given = {}
+    for what, names in words.items():
+        given[what] = [tmp_path / name for name in names]
+        for path in given[what]:
+            path.parent.mkdir(exist_ok=True)
+            if what == "trust":
+                new_key(path)
+                path.with_suffix(".pub").rename(path)
+            else:
+                write_test_bundle(path)
+    order = Order(source=REPOSITORY, jetpack="6.2", epoch=0, **given)
+    with pytest.raises(PackageError, match=said):
+        build_package(order, tmp_path / "out")
+    assert not list((tmp_path / "out").iterdir())
 
 
 def _trust(folder: Path, key: Path) -> Path:

@@ -17,7 +17,14 @@ from cyclonedx.model.bom import Bom
 from packaging.requirements import Requirement
 
 from scanside.jetson.inventory.__main__ import inventory, pinned_lists
-from scanside.jetson.inventory.parts import GPU, OURS, known, parts_of, pinned_parts, supported
+from scanside.jetson.inventory.parts import (
+    BESIDE,
+    OURS,
+    known,
+    parts_of,
+    pinned_parts,
+    supported,
+)
 from scanside.jetson.inventory.soup import soup_page
 from scanside.runtime.errors import PackageError
 from scanside.runtime.platforms import releases
@@ -37,7 +44,7 @@ def test_everything_that_a_device_installs_is_listed_with_a_version_and_a_licenc
     declared = {Requirement(text).name for text in project["dependencies"]}
     for release in supported():
         parts = pinned_parts(release, CONSTRAINTS)
-        assert declared | set(GPU) <= parts.keys()
+        assert declared | set(BESIDE) <= parts.keys()
         assert not {"torch", "onnx", "cyclonedx-python-lib"} & parts.keys()
         for part in parts.values():
             assert part.version or part.name == OURS, part
@@ -92,10 +99,44 @@ def test_of_a_packages_wheels_what_lies_there_is_listed(tmp_path: Path) -> None:
     assert {name: part.version for name, part in parts.items()} == {
         "scanside": "9.9",
         "click": "8.0.1",
+        "stranger": "1.0",
     }
 
 
-def test_a_wheel_that_is_missing_is_told(tmp_path: Path) -> None:
-    wheels = [make_wheel(tmp_path, "scanside", "9.9", "unheard-of")]
-    with pytest.raises(PackageError, match="unheard-of"):
+@pytest.mark.parametrize("name", ["unheard-of", "mako"])
+def test_a_wheel_that_is_missing_is_told(tmp_path: Path, name: str) -> None:
+    """One that soup.json knows too."""
+    wheels = [make_wheel(tmp_path, "scanside", "9.9", name)]
+    with pytest.raises(PackageError, match=name):
         parts_of(wheels, releases()["6.2"])
+
+
+def test_the_engine_of_the_cpu_is_listed_with_what_it_needs_on_each_python() -> None:
+    old = pinned_parts(releases()["6.2"], CONSTRAINTS)
+    new = pinned_parts(releases()["7.2"], CONSTRAINTS)
+    assert {"coloredlogs", "sympy"} <= set(old["onnxruntime"].needs)
+    assert "sympy" not in new["onnxruntime"].needs
+    assert {"humanfriendly", "mpmath"} <= old.keys() - new.keys()
+
+
+def test_a_licences_own_text_is_not_its_name(tmp_path: Path) -> None:
+    wheel = make_wheel(tmp_path, "scanside", "9.9")
+    with zipfile.ZipFile(wheel, "w") as archive:
+        lines = ["Metadata-Version: 2.1", "Name: scanside", "Version: 9.9"]
+        lines += ["License: Copyright (c) somebody", "        All rights ...", "Classifier: L"]
+        lines[-1] = "Classifier: License :: OSI Approved :: BSD License"
+        archive.writestr("scanside-9.9.dist-info/METADATA", "\n".join(lines) + "\n")
+    assert parts_of([wheel], releases()["6.2"])[OURS].licence == "BSD"
+
+
+def test_what_was_never_settled_of_a_jetpack_is_said(tmp_path: Path) -> None:
+    out = tmp_path / "device.cdx.json"
+    doubts = {}
+    for jetpack in ("7.1", "7.2"):
+        words = ["sbom", "--jetpack", jetpack, "--constraints", str(CONSTRAINTS)]
+        assert CliRunner().invoke(inventory, [*words, "--out", str(out)]).exit_code == 0
+        components = json.loads(out.read_text())["components"]
+        doubts[jetpack] = {
+            one["name"] for one in components if "; uncertain" in one.get("description", "")
+        }
+    assert doubts == {"7.1": {"python"}, "7.2": set()}
