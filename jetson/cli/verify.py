@@ -31,8 +31,8 @@ KEY = f"{SETTINGS}/device.key"
     "--key",
     type=PATH,
     metavar="FILE",
-    help=f"The key to sign with [{KEY}, made where there is none]; with --check, the public key "
-    "that must have signed.",
+    help=f"The key to sign with [the device's own, {KEY}, made where there is none]; with --check, "
+    "the public key that must have signed.",
 )
 @click.option("--out", type=PATH, metavar="FOLDER", help=f"For the evidence [{LOGS}].")
 @click.option("--mode", "modes", multiple=True, help="A power mode, by name [those allowed].")
@@ -87,8 +87,15 @@ def command(
     from scanside.jetson.machine import Machine
     from scanside.jetson.verify.acceptance import Acceptance
     from scanside.jetson.verify.page import page
-    from scanside.jetson.verify.sealed import device_key, open_sealed, seal
+    from scanside.jetson.verify.sealed import (
+        device_key,
+        open_sealed,
+        ready_folder,
+        seal,
+        write_page,
+    )
     from scanside.runtime.errors import DeviceError
+    from scanside.runtime.signing import load_private_key
 
     if check is not None:
         opened = open_sealed(check, [key] if key else [])
@@ -98,7 +105,16 @@ def command(
             click.echo("note: by the key in the file itself; name the device's by --key", err=True)
         return
     machine = Machine(root)
-    signing_key = device_key(key or machine.path(KEY))
+    if machine.is_whole_system:
+        raise DeviceError(
+            f"{root} holds a system whose tools would change this one's power mode",
+            next_step="run it on the device",
+        )
+    # What would stop the evidence stops the run before its tens of minutes. A key that was named is
+    # not made: beside a name that was mistyped may lie a public key of somebody's.
+    signing_key = key or device_key(machine.path(KEY))
+    load_private_key(signing_key)
+    folder = ready_folder(out or machine.path(LOGS))
     bundle, sha256 = _bundle(machine, file, store, allow_unsigned)
     with _ended_by_signals():
         evidence = Acceptance(
@@ -115,11 +131,10 @@ def command(
             deadline_ms=deadline_ms,
             told=lambda text: click.echo(f"  {text}", err=True),
         ).run()
-    folder = out or machine.path(LOGS)
     name = f"verify-{evidence.time[:19].replace(':', '')}"
     sealed = folder / f"{name}.json"
     identity = seal(evidence, signing_key, sealed)
-    (folder / f"{name}.html").write_text(page(evidence, sealed.name, identity))
+    write_page(page(evidence, sealed.name, identity), folder / f"{name}.html")
     _show(evidence, as_json)
     click.echo(f"evidence: {sealed}, signed with {identity[:16]}", err=True)
     click.echo(f"to hand over: {folder / name}.html", err=True)
@@ -145,15 +160,18 @@ def _bundle(
 def _show(evidence: Evidence, as_json: bool) -> None:
     import msgspec
 
+    from scanside.runtime.plan_lines import printable
+
     if as_json:
         click.echo(msgspec.json.format(msgspec.json.encode(evidence)).decode())
         return
-    click.echo(evidence.headline)
+    # A file that anybody may have signed must not reach the terminal's controls.
+    click.echo(printable(evidence.headline))
     for check in evidence.checks:
         sign, colour = {True: ("✓", "green"), False: ("✗", "red"), None: ("·", "bright_black")}[
             check.passed
         ]
-        click.secho(f"{sign} {check.what}: {check.figure}", fg=colour)
+        click.secho(f"{sign} {printable(f'{check.what}: {check.figure}')}", fg=colour)
 
 
 @contextmanager
@@ -163,7 +181,12 @@ def _ended_by_signals() -> Iterator[None]:
     def stop(number: int, frame: FrameType | None) -> None:
         raise KeyboardInterrupt
 
-    names = (signal.SIGTERM, signal.SIGHUP)
+    # Under nohup a lost terminal is to end nothing.
+    names = [
+        name
+        for name in (signal.SIGTERM, signal.SIGHUP)
+        if signal.getsignal(name) is not signal.SIG_IGN
+    ]
     before = [signal.signal(name, stop) for name in names]
     try:
         yield

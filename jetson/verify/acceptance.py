@@ -65,6 +65,7 @@ class Acceptance:
         """Raises EngineError when the engine fails or fails the golden frames, DeviceError for a
         power mode that is not there or cannot be put back."""
         modes = allowed_modes(self.machine, self.modes)
+        ran_before = Service(self.machine).runs
         engine = open_engine(self.bundle, self.engine, self.threads, [self.plans])
         try:
             with mode_kept(self.machine):
@@ -74,7 +75,8 @@ class Acceptance:
             name = f"{engine.spec.name} {engine.spec.version}"
         finally:
             engine.close()
-        return self._summed_up(name, found, soaked)
+        service_ran = ran_before or Service(self.machine).runs
+        return self._summed_up(name, found, soaked, service_ran)
 
     def _in_mode(self, engine: Engine, name: str | None) -> InMode:
         reached = set_mode(self.machine, name) if name else None
@@ -104,7 +106,9 @@ class Acceptance:
             after=read_moment(self.machine),
         )
 
-    def _summed_up(self, engine: str, modes: tuple[InMode, ...], soaked: Soak) -> Evidence:
+    def _summed_up(
+        self, engine: str, modes: tuple[InMode, ...], soaked: Soak, service_ran: bool
+    ) -> Evidence:
         unit = read_unit(self.machine)
         time = datetime.now(timezone.utc).isoformat(timespec="seconds")
         manifest = self.bundle.manifest
@@ -130,7 +134,7 @@ class Acceptance:
             sha256=self.sha256,
             signer=self.bundle.signer,
             engine=engine,
-            service_ran=Service(self.machine).runs,
+            service_ran=service_ran,
             plan=plan,
             modes=modes,
             soak=soaked,
@@ -166,8 +170,8 @@ def checks_of(modes: tuple[InMode, ...], soaked: Soak, limit: float | None) -> t
         *(moment for mode in measured for moment in (mode.before, mode.after) if moment),
         *soaked.moments,
     ]
-    throttled = sorted({name for moment in moments for name in moment.throttling})
-    seen = any(moment.celsius is not None for moment in moments)
+    throttled = sorted({name for moment in moments for name in moment.throttling or ()})
+    seen = any(moment.throttling is not None for moment in moments)
     counts = [moment.over_current for moment in moments if moment.over_current is not None]
     slower = soaked.last.median_ms / max(soaked.first.median_ms, 1e-9)
     missed = [str(mode.asked) for mode in modes if mode.missed]
@@ -191,13 +195,17 @@ def checks_of(modes: tuple[InMode, ...], soaked: Soak, limit: float | None) -> t
         Check(
             what="99th percentile within the deadline, with and without pauses",
             passed=None if limit is None else max(slowest, gaps) <= limit,
-            figure=f"{slowest:.1f} ms, with pauses {gaps:.1f} ms; "
+            figure=(
+                f"{slowest:.1f} ms, with pauses {gaps:.1f} ms; "
+                if measured
+                else "nothing was measured; "
+            )
             + ("no deadline was named" if limit is None else f"allowed {limit:g} ms"),
         ),
         Check(
             what="no throttling",
             passed=not throttled if seen else None,
-            figure=", ".join(throttled) or ("none seen" if seen else "no sensor here"),
+            figure=", ".join(throttled) or ("none seen" if seen else "nothing here tells of it"),
         ),
         Check(
             what="no over-current",

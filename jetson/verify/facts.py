@@ -22,8 +22,8 @@ MEBIBYTE = 1 << 20
 
 
 class Unit(msgspec.Struct, frozen=True, kw_only=True):
-    """The machine. serial: of the module, read off the device tree. All None on what is no Jetson,
-    or does not tell."""
+    """The machine. jetson: one whose module is known here. serial: of the module, read off the
+    device tree. All None on what is no Jetson, or does not tell."""
 
     jetson: bool
     module: str | None
@@ -39,14 +39,14 @@ class Unit(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Moment(msgspec.Struct, frozen=True, kw_only=True):
-    """mode: of the power. celsius: the hottest zone's. throttling: what slows something down now.
-    over_current: events since the start. gpu_mhz, cpu_mhz: each one's clock now. resident_mb: of
-    this process; available_mb: of the machine."""
+    """mode: of the power. celsius: the hottest zone's. throttling: what slows something down now,
+    null where nothing here would tell. over_current: events since the start. gpu_mhz, cpu_mhz: each
+    one's clock now. resident_mb: of this process; available_mb: of the machine."""
 
     mode: str | None
     celsius: float | None
     hottest: str | None
-    throttling: tuple[str, ...]
+    throttling: tuple[str, ...] | None
     over_current: int | None
     gpu_mhz: tuple[float, ...]
     cpu_mhz: tuple[float, ...]
@@ -79,7 +79,7 @@ def read_moment(machine: Machine) -> Moment:
         mode=read_power(machine).current,
         celsius=hottest.celsius if hottest else None,
         hottest=hottest.name if hottest else None,
-        throttling=thermal.throttling,
+        throttling=thermal.throttling if thermal.watched else None,
         over_current=thermal.over_current,
         gpu_mhz=tuple(clock.now for clock in clocks.gpu if clock.now),
         cpu_mhz=tuple(clock.now for clock in clocks.cpu if clock.now),

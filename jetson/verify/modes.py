@@ -10,11 +10,11 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from scanside.jetson.device.module import read_module
-from scanside.jetson.device.power import read_power
+from scanside.jetson.device.power import Power, read_power
 from scanside.jetson.machine import Machine
 from scanside.runtime.errors import DeviceError
 from scanside.runtime.platforms import modules, plain_mode
@@ -47,39 +47,54 @@ def allowed_modes(machine: Machine, wanted: tuple[str, ...] = ()) -> tuple[str, 
 
 
 def set_mode(machine: Machine, name: str) -> str | None:
-    """Ask for a mode; the one that is read back, which may be another: a reboot is needed then."""
+    """Ask for a mode; the one that is read back, which may be another: a reboot is needed then.
+    None where nvpmodel does not answer."""
     number = read_power(machine).id_of(name)
     if number is not None:
         machine.run("nvpmodel", "-m", str(number), seconds=SET_S, given="no\n")
-    return read_power(machine).current
+    return _live(read_power(machine))
+
+
+def _live(power: Power) -> str | None:
+    """What nvpmodel itself says: its status file tells what was asked for, not what came of it."""
+    return None if power.from_status else power.current
 
 
 @contextmanager
 def mode_kept(machine: Machine) -> Iterator[str | None]:
     """The mode that is there now; it is there again when the block ends, or this process.
 
-    Raises DeviceError where it cannot be put back.
+    Raises DeviceError where nvpmodel does not tell it, and where it cannot be put back.
     """
-    before = read_power(machine).current
-    if before is None:
+    power = read_power(machine)
+    if not power.installed:
         yield None
         return
-    command = [sys.executable, "-m", "scanside.jetson.verify.modes", str(machine.root), before]
+    before = _live(power)
+    if before is None:
+        raise DeviceError(
+            "nvpmodel does not tell the power mode, so that none could be put back",
+            next_step="sudo nvpmodel -q; where that hangs or fails, restart the device",
+        )
+    # -I: else Python would import from the folder that root stands in, a stick's say.
+    command = [sys.executable, "-I", "-m", "scanside.jetson.verify.modes"]
+    command += [str(machine.root), before]
     # A group of its own: Ctrl-C is not for the keeper.
     with subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True) as keeper:
         assert keeper.stdin is not None
         try:
             yield before
         finally:
-            after = read_power(machine).current
+            after = _live(read_power(machine))
             if after != before:
                 after = set_mode(machine, before)
-            if after == before:
-                keeper.stdin.write(_DONE)
-            keeper.stdin.close()
+            with suppress(BrokenPipeError):  # a keeper that is gone does no harm now
+                if after == before:
+                    keeper.stdin.write(_DONE)
+                keeper.stdin.close()
     if after != before:
         raise DeviceError(
-            f"the power mode {before} cannot be put back: the device is in {after}",
+            f"the power mode {before} cannot be put back: the device is in {after or 'none told'}",
             next_step=f"sudo nvpmodel -m {read_power(machine).id_of(before)}, or reboot",
         )
 

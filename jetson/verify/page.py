@@ -16,8 +16,9 @@ _MARKS = {True: ("yes", "passed"), False: ("no", "failed"), None: ("none", "not 
 
 def page(evidence: Evidence, file: str, key: str) -> str:
     """HTML. file: name of the signed file. key: id of the key that signed it."""
-    template = files(__package__).joinpath("page.html").read_text()
+    template = files(__package__).joinpath("page.html").read_text(encoding="utf-8")
     good = evidence.passed and evidence.unit.jetson
+    known = "known " if evidence.unit.l4t else ""
     soak = evidence.soak
     gaps = [mode.gaps for mode in evidence.modes if mode.gaps]
     checks = "".join(
@@ -28,7 +29,7 @@ def page(evidence: Evidence, file: str, key: str) -> str:
         title=escape(f"Scanside: {evidence.unit.serial or evidence.unit.processor}"),
         colour="#116329" if good else ("#9a6700" if evidence.passed else "#b42318"),
         verdict=("passed" if evidence.passed else "failed")
-        + ("" if evidence.unit.jetson else ", on no Jetson"),
+        + ("" if evidence.unit.jetson else f", on no {known}Jetson"),
         verdict_class="yes" if good else ("none" if evidence.passed else "no"),
         headline=escape(evidence.headline),
         checks=checks,
@@ -62,7 +63,7 @@ def page(evidence: Evidence, file: str, key: str) -> str:
 def _facts(evidence: Evidence) -> list[tuple[str, str]]:
     unit, plan = evidence.unit, evidence.plan
     return [
-        ("module", unit.module or "no Jetson"),
+        ("module", unit.module or ("not known" if unit.l4t else "no Jetson")),
         ("serial number", unit.serial or "not told"),
         ("system", f"L4T {unit.l4t}, JetPack {unit.jetpack}" if unit.l4t else "no L4T"),
         ("kernel, Python", f"{unit.kernel}, {unit.python}"),

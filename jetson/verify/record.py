@@ -94,7 +94,12 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def headline(unit: Unit, engine: str, time: str) -> str:
-    """What the run verified, in one line; on a machine that is no Jetson, that it did not."""
+    """What the run verified, in one line; on no Jetson, or an unknown one, that it did not."""
+    if unit.l4t and not unit.jetson:
+        return (
+            f"Not verified for this module: it is none that is known here (L4T {unit.l4t}); it was "
+            f"run with {engine}, {time}"
+        )
     if not unit.jetson:
         return (
             f"Not verified on hardware: this machine is no Jetson ({unit.processor}); what follows "

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 import os
+import tempfile
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
@@ -23,7 +24,13 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from scanside.jetson.verify.record import FORMAT, Evidence
 from scanside.runtime.errors import DeviceError, SignatureError
 from scanside.runtime.files import make_folder, replace_file
-from scanside.runtime.signing import key_id, load_private_key, load_public_key, new_key
+from scanside.runtime.signing import (
+    PUBLIC,
+    key_id,
+    load_private_key,
+    load_public_key,
+    new_key,
+)
 
 MOST_BYTES = 4 << 20
 
@@ -46,19 +53,42 @@ class Opened(NamedTuple):
 
 
 def device_key(path: Path) -> Path:
-    """The device's own key, made where it has none. Raises KeyFileError, DeviceError."""
-    if not path.exists():
-        try:
+    """The device's own key, made where it has none, with its public one beside it: that one may be
+    given away. Raises KeyFileError, DeviceError."""
+    public = path.with_name(f"{path.name}{PUBLIC}")
+    try:
+        if not path.exists():  # raises where the folder is closed to whoever runs it
             make_folder(path.parent)
-            # What a cut left of an earlier try: a public key whose private one never was.
-            path.with_name(f"{path.name}.pub").unlink(missing_ok=True)
+            # What was left of an earlier device or image: a public key without its private one.
+            public.unlink(missing_ok=True)
             new_key(path)
-        except OSError as error:
-            raise DeviceError(
-                f"the device's key {path} cannot be made: {error.strerror}",
-                next_step="run it again with sudo, or name another with --key",
-            ) from error
+        elif not public.exists():  # a cut came between the two
+            key = load_private_key(path).public_key()
+            with replace_file(public) as stream:
+                stream.write(key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo))
+    except OSError as error:
+        raise DeviceError(
+            f"the device's key {path} cannot be made: {error.strerror}",
+            next_step="run it again with sudo, or name another with --key",
+        ) from error
     return path
+
+
+def ready_folder(folder: Path) -> Path:
+    """`folder`, made where it is not there. Raises DeviceError where nothing can be written to it:
+    before the run, not after its tens of minutes."""
+    try:
+        make_folder(folder)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise _unwritten(folder, error) from error
+    return folder
+
+
+def write_page(text: str, file: Path) -> None:
+    """The page, whole or not there. Raises DeviceError."""
+    _write(text.encode(), file)
 
 
 def seal(evidence: Evidence, key: Path, file: Path) -> str:
@@ -70,16 +100,7 @@ def seal(evidence: Evidence, key: Path, file: Path) -> str:
         "public": private.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw).hex(),
         "signature": private.sign(_canonical(content)).hex(),
     }
-    try:
-        make_folder(file.parent)
-        with replace_file(file) as stream:
-            os.fchmod(stream.fileno(), 0o644)
-            stream.write(json.dumps(sealed, indent=1, ensure_ascii=False).encode() + b"\n")
-    except OSError as error:
-        raise DeviceError(
-            f"the evidence {file} cannot be written: {error.strerror}",
-            next_step="name another folder with --out",
-        ) from error
+    _write(json.dumps(sealed, indent=1, ensure_ascii=False).encode() + b"\n", file)
     return key_id(private.public_key())
 
 
@@ -96,7 +117,9 @@ def open_sealed(file: Path, keys: list[Path]) -> Opened:
         if len(raw) > MOST_BYTES:
             raise ValueError("too large")
         sealed = msgspec.convert(json.loads(raw), _Sealed)
-        evidence = msgspec.convert(sealed.evidence, Evidence)
+        # Before its fields: another format has others, and is evidence all the same.
+        found = sealed.evidence.get("format")
+        evidence = msgspec.convert(sealed.evidence, Evidence) if found == FORMAT else None
         signed = _canonical(sealed.evidence)
     except OSError as error:
         raise DeviceError(
@@ -113,9 +136,9 @@ def open_sealed(file: Path, keys: list[Path]) -> Opened:
         raise SignatureError(
             f"{file.name} was changed after it was signed", next_step="do not believe it"
         ) from error
-    if evidence.format != FORMAT:
+    if evidence is None:
         raise DeviceError(
-            f"{file.name} has format {evidence.format}, this Scanside reads {FORMAT}",
+            f"{file.name} has format {found!r:.20}, this Scanside reads {FORMAT}",
             next_step="check it with the version that wrote it",
         )
     known = {key_id(load_public_key(path)) for path in keys}
@@ -125,6 +148,23 @@ def open_sealed(file: Path, keys: list[Path]) -> Opened:
             next_step="compare `scanside keys show` on the device",
         )
     return Opened(evidence, key_id(public), bool(known))
+
+
+def _write(content: bytes, file: Path) -> None:
+    try:
+        make_folder(file.parent)
+        with replace_file(file) as stream:
+            os.fchmod(stream.fileno(), 0o644)
+            stream.write(content)
+    except OSError as error:
+        raise _unwritten(file, error) from error
+
+
+def _unwritten(path: Path, error: OSError) -> DeviceError:
+    return DeviceError(
+        f"{path} cannot be written: {error.strerror}",
+        next_step="run it again with sudo, make room, or name another folder with --out",
+    )
 
 
 def _canonical(content: Any) -> bytes:

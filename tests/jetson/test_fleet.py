@@ -182,6 +182,19 @@ def test_check_mode_changes_nothing_and_a_run_does_it_once(one: Fleet) -> None:
 
 
 @fleet
+def test_of_two_bundles_a_second_run_touches_none(one: Fleet) -> None:
+    """The first would become active again, and frames of a running device pass through it."""
+    both = [str(one.device.files / f"{name}.scanside") for name in ("active", "new")]
+    words = ["-e", json.dumps({"scanside_bundles": both, "scanside_package": ""})]
+    code, _, said = one.play(*words)
+    assert code == 0, said
+    chosen = one.device.chosen()
+    code, sums, said = one.play(*words)
+    assert (code, sums["changed"]) == (0, 0), said
+    assert one.device.chosen() == chosen
+
+
+@fleet
 def test_an_update_that_fails_ends_the_play_and_serves_what_was(one: Fleet) -> None:
     current = trial.linked(one.device.application, trial.CURRENT)
     with tarfile.open(one.package, "w") as archive:
@@ -219,6 +232,15 @@ def test_a_blank_device_is_set_up_by_the_packages_own_script(one: Fleet) -> None
     assert code == 0, said
     code, _, said = one.play("--check", *blank)
     assert code == 0, said
+    # As a power cut leaves it: unpacked in part, and of a package made before under this name.
+    half = one.folder / "brought" / place.name
+    assert not half.exists()
+    half.mkdir()
+    (half / "setup.sh").write_text("exit 1\n")
+    (half / "package.json").write_text("{}")
+    code, _, said = one.play(*blank)
+    assert code == 0, said
     assert seen.read_text().splitlines() == [
         "--key 3cbc2d1f679f8c1a --", "--key 3cbc2d1f679f8c1a --dry-run --",
+        "--key 3cbc2d1f679f8c1a --",
     ]  # fmt: skip

@@ -21,13 +21,18 @@ from scanside.compile.pack import write_bundle
 from scanside.jetson.cli import device as verbs
 from scanside.jetson.machine import Machine
 from scanside.jetson.verify.acceptance import checks_of
-from scanside.jetson.verify.facts import read_unit
+from scanside.jetson.verify.facts import read_moment, read_unit
 from scanside.jetson.verify.modes import allowed_modes, mode_kept, set_mode
 from scanside.jetson.verify.page import page
-from scanside.jetson.verify.record import Evidence, headline
-from scanside.jetson.verify.sealed import open_sealed
-from scanside.runtime.errors import DeviceError, GoldenMismatchError, SignatureError
-from scanside.runtime.signing import new_key
+from scanside.jetson.verify.record import Evidence, InMode, Soak, headline
+from scanside.jetson.verify.sealed import device_key, open_sealed, seal, write_page
+from scanside.runtime.errors import (
+    DeviceError,
+    GoldenMismatchError,
+    KeyFileError,
+    SignatureError,
+)
+from scanside.runtime.signing import load_private_key, new_key
 
 NVPMODEL = """#!/bin/sh
 here=$(dirname "$(dirname "$(dirname "$0")")")
@@ -307,7 +312,7 @@ def test_the_page_escapes_what_others_wrote(root: Path, tmp_path: Path, bundle: 
 def test_only_tensorrt_on_a_jetson_is_called_run_on_this_unit(root: Path) -> None:
     unit = read_unit(Machine(root))
     assert headline(unit, "tensorrt 10.3.0", "now").startswith("Run on this unit: orin-nx-16gb")
-    other = msgspec.structs.replace(unit, jetson=False)
+    other = msgspec.structs.replace(unit, jetson=False, l4t=None)
     assert headline(other, "tensorrt 10.3.0", "now").startswith("Not verified on hardware")
 
 
@@ -333,3 +338,187 @@ def test_a_soak_that_gets_slower_or_larger_does_not_pass(
     assert failed(minutes=0.5, last=hot) == set()
     assert failed(moments=moments) == {"memory stays", "no over-current"}
     assert failed(differing=1) == {"the same frame gives the same bits"}
+
+
+def heard(out: Path) -> bool:
+    """Whether anything was measured."""
+    return out.exists() and any(out.iterdir())
+
+
+def test_what_would_stop_the_evidence_stops_the_run_before_it(
+    root: Path, tmp_path: Path, bundle: Path
+) -> None:
+    """A key that cannot be read, a folder that takes nothing, another system's tools: no mode is
+    asked for."""
+    out, asked = tmp_path / "out", root / "run/asked"
+    result = run(root, bundle, out, "--mode", "15W", "--key", tmp_path / "nowhere")
+    assert isinstance(result.exception, KeyFileError)
+    (tmp_path / "file").write_text("")
+    result = run(root, bundle, tmp_path / "file/out", "--mode", "15W")
+    assert isinstance(result.exception, DeviceError)
+    assert "cannot be written" in str(result.exception)
+    (root / "bin").mkdir()
+    (root / "bin/sh").write_bytes(b"\x7fELF")
+    result = run(root, bundle, out, "--mode", "15W")
+    assert isinstance(result.exception, DeviceError)
+    assert "this one's power mode" in str(result.exception)
+    assert not asked.exists()
+    assert not heard(out)
+
+
+def test_a_key_that_was_named_is_not_made_and_its_neighbour_stays(
+    root: Path, tmp_path: Path, bundle: Path
+) -> None:
+    new_key(tmp_path / "maker")
+    (tmp_path / "maker").unlink()
+    result = run(root, bundle, tmp_path / "out", "--key", tmp_path / "maker")
+    assert isinstance(result.exception, KeyFileError)
+    assert (tmp_path / "maker.pub").exists()
+    assert not (tmp_path / "maker").exists()
+
+
+def test_a_cut_between_the_keys_two_files_is_mended(tmp_path: Path) -> None:
+    path = device_key(tmp_path / "device.key")
+    public = tmp_path / "device.key.pub"
+    before = public.read_bytes()
+    public.unlink()
+    device_key(path)
+    assert public.read_bytes() == before
+
+
+def test_a_key_in_a_closed_folder_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def closed(path: Path) -> bool:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "exists", closed)  # root, who runs the tests, sees into any folder
+    with pytest.raises(DeviceError, match=r"cannot be made: Permission denied"):
+        device_key(tmp_path / "device.key")
+
+
+def test_a_mode_that_nvpmodel_does_not_tell_is_never_left(
+    root: Path, tmp_path: Path, bundle: Path
+) -> None:
+    """Its status file would tell one: what was asked for last, not what the device is in."""
+    tool = root / "usr/bin/nvpmodel"
+    tool.write_text(NVPMODEL.replace('case "$1" in', 'case "$1" in\n  -q) exit 1 ;;', 1))
+    status = root / "var/lib/nvpmodel/status"
+    status.parent.mkdir(parents=True)
+    status.write_text("pmode:0003")
+    result = run(root, bundle, tmp_path / "out", "--mode", "15W")
+    assert isinstance(result.exception, DeviceError)
+    assert "nvpmodel does not tell the power mode" in str(result.exception)
+    assert not (root / "run/asked").exists()
+    assert set_mode(Machine(root), "15W") is None
+
+
+def test_a_keeper_that_died_costs_nothing(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "executable", "/bin/false")
+    with mode_kept(Machine(root)) as before:
+        assert set_mode(Machine(root), "15W") == "15W"
+        time.sleep(0.2)
+    assert before == "25W"
+    assert (root / "run/mode").read_text() == "3\n"
+
+
+def test_the_keeper_takes_no_module_from_the_folder_it_is_started_in(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Root may stand on a stick."""
+    (tmp_path / "msgspec.py").write_text("open('taken', 'w')\n")
+    monkeypatch.chdir(tmp_path)
+    with mode_kept(Machine(Path("root"))):
+        set_mode(Machine(root), "15W")
+    assert (root / "run/mode").read_text() == "3\n"
+    assert not (tmp_path / "taken").exists()
+
+
+def test_a_lost_terminal_ends_nothing_under_nohup(root: Path, tmp_path: Path, bundle: Path) -> None:
+    program = [sys.executable, "-c", "from scanside.runtime.cli import main; main()", "device"]
+    said = words(root, bundle, tmp_path / "out", "--mode", "10W", "--pauses", "4")
+    heeding = _HEED.replace("SIGINT, signal.SIG_DFL", "SIGHUP, signal.SIG_IGN")
+    with subprocess.Popen(
+        [sys.executable, "-c", heeding, *program, *said], stderr=subprocess.PIPE
+    ) as process:
+        assert process.stderr is not None
+        assert b"10W: golden frames" in process.stderr.readline()
+        process.send_signal(signal.SIGHUP)
+        process.stderr.read()
+        assert process.wait(30) == 0
+    assert found(tmp_path / "out")[1].passed
+
+
+def test_where_nothing_tells_of_throttling_none_is_claimed(
+    root: Path, tmp_path: Path, bundle: Path
+) -> None:
+    """A temperature is no word on throttling."""
+    (root / "sys/class/thermal/cooling_device0/type").write_text("pwm-fan\n")
+    assert run(root, bundle, tmp_path / "out", "--mode", "15W").exit_code == 0
+    _, evidence = found(tmp_path / "out")
+    (check,) = (one for one in evidence.checks if one.what == "no throttling")
+    assert (check.passed, check.figure) == (None, "nothing here tells of it")
+    assert evidence.soak.moments[0].celsius == 51.25
+
+
+def test_a_jetson_whose_module_is_not_known_is_not_called_no_jetson(
+    root: Path, tmp_path: Path, bundle: Path
+) -> None:
+    (root / "etc/nv_boot_control.conf").write_text("TNSPEC 9999-000-0000-A.1-1-1-other-\n")
+    assert run(root, bundle, tmp_path / "out").exit_code == 0
+    file, evidence = found(tmp_path / "out")
+    assert evidence.headline.startswith("Not verified for this module: it is none that is known")
+    shown = file.with_suffix(".html").read_text(encoding="utf-8")
+    assert "passed, on no known Jetson" in shown
+    assert "<td>not known</td>" in shown
+
+
+def test_the_page_is_whole_in_any_locale(tmp_path: Path, bundle: Path) -> None:
+    (tmp_path / "root").mkdir()
+    program = [sys.executable, "-X", "utf8=0", "-c"]
+    program += ["from scanside.runtime.cli import main; main()", "device"]
+    odd = {**os.environ, "LC_ALL": "C", "PYTHONCOERCECLOCALE": "0"}
+    done = subprocess.run(
+        [*program, *words(tmp_path / "root", bundle, tmp_path / "out"), "--json"],
+        env=odd, capture_output=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    (shown,) = (tmp_path / "out").glob("*.html")
+    assert "–" in shown.read_text(encoding="utf-8")
+    with pytest.raises(DeviceError, match="cannot be written"):
+        write_page("", shown / "below")
+
+
+def test_evidence_of_another_format_or_with_controls_is_told_as_such(
+    root: Path, tmp_path: Path, bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert run(root, bundle, tmp_path / "out", "--mode", "15W").exit_code == 0
+    _, evidence = found(tmp_path / "out")
+    key = root / "etc/scanside/device.key"
+    assert load_private_key(key)
+    other = tmp_path / "other.json"
+    seal(msgspec.structs.replace(evidence, headline="all is well\x07"), key, other)
+    checked = CliRunner().invoke(verbs, ["verify", "--check", str(other)])
+    assert checked.exit_code == 0
+    assert "\x07" not in checked.stdout
+    content = msgspec.to_builtins(evidence) | {"format": 2}
+    content.pop("soak")
+    monkeypatch.setattr(msgspec, "to_builtins", lambda _: content)
+    seal(evidence, key, other)
+    with pytest.raises(DeviceError, match="has format 2, this Scanside reads 1"):
+        open_sealed(other, [])
+
+
+def test_modes_of_which_none_was_reached_give_no_figure(root: Path) -> None:
+    one = {"side": 8, "frames": 10, "gap_s": 0.0, "median_ms": 1.0, "p95_ms": 1.0, "p99_ms": 1.0}
+    latency = {**one, "worst_ms": 1.0}
+    soak = msgspec.convert(
+        {
+            "minutes": 1.0, "frames": 10, "golden_passes": 1, "differing": 0, "moments": [],
+            "whole": latency, "first": latency, "last": latency,
+        }, Soak,
+    )  # fmt: skip
+    moment = read_moment(Machine(root))
+    soak = msgspec.structs.replace(soak, moments=(moment, moment))
+    missed = InMode(asked="40W", reached="25W", missed="a reboot")
+    deadline = checks_of((missed,), soak, 50.0)[3]
+    assert deadline.passed is False
+    assert deadline.figure == "nothing was measured; allowed 50 ms"
