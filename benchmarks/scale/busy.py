@@ -52,8 +52,7 @@ def busy_parts(
     seconds: float,
 ) -> dict[str, float]:
     """Share of a block's time that each part was busy, 0 to 1. before, after: the daemon's threads.
-    The engine's is by the daemon's own clock, which runs on while others have the core, and which
-    counts twice when the guard of one frame runs beside the next."""
+    The engine's is by the daemon's own clock, which runs on while others have the core."""
     threads = [after[one] - before.get(one, 0.0) for one in after]
     daemon, clients = sum(threads), sum(one.processor_s for one in works)
     shares = {
