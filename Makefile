@@ -51,7 +51,7 @@ bench: $(INSTALLED) runs/demo/report.json  ## every benchmark's short form on th
 	$(BIN)/scanside bench scale --short
 	$(BIN)/scanside bench peers $(DEMO) --run runs/demo/train --short
 	$(BIN)/scanside bench drift $(DEMO) --run runs/demo/train --short
-	$(BIN)/scanside bench pareto --short
+	$(BIN)/scanside bench pareto --run runs/demo/train --images 3 --rounds 20
 	$(BIN)/scanside bench report
 
 # BUNDLE and RUN name a model trained in full; without them it is the demo's. A machine that does
