@@ -68,7 +68,7 @@ bench-full: $(INSTALLED) runs/demo/report.json  ## the long forms, alone on the 
 	$(BIN)/scanside bench pareto
 	$(BIN)/scanside bench report
 
-bench-noise: $(INSTALLED)  ## is the judge of regressions right here? 21 runs alike, 3 with a planted one (6 minutes)
+bench-noise: $(INSTALLED)  ## is the judge of regressions right here? 21 runs alike, 3 with a planted one (11 minutes)
 	$(BIN)/python -m scanside.benchmarks.evidence.repeats --out runs/bench/repeats-$$(date +%Y%m%dT%H%M%S).jsonl
 
 peers: $(INSTALLED)  ## install the servers that `scanside bench peers` measures (600 MB more)
