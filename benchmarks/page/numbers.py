@@ -23,9 +23,9 @@ def digits(value: float, unit: str) -> str:
 
 
 def with_interval(figure: Figure) -> str:
-    """Value and 95% interval, without the unit."""
+    """Value and 95% interval, without the unit. A single sample has none."""
     text = digits(figure.value, figure.unit)
-    if figure.low is None and figure.high is None:
+    if figure.low == figure.high:
         return text
     ends = ("?" if end is None else digits(end, figure.unit) for end in (figure.low, figure.high))
     return f"{text} ({'..'.join(ends)})"

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 from made_records import figure, record
+from msgspec.structs import replace
 
 from scanside.benchmarks.cli import bench
 from scanside.benchmarks.evidence.record import append_record
@@ -194,6 +195,9 @@ def test_figures_have_the_digits_that_mean_something(value, unit, words):
 
 def test_an_interval_stands_in_brackets():
     assert with_interval(figure("p50", "ms", 10.5)) == "10.5 (9.45..11.6)"
+    for end in (None, 10.5):
+        alone = replace(figure("p50", "ms", 10.5), low=end, high=end)
+        assert with_interval(alone) == "10.5"
 
 
 # Bars
