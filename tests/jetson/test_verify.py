@@ -247,9 +247,10 @@ def test_whatever_ends_the_run_the_power_mode_comes_back(
         time.sleep(0.02)
 
 
+# Whatever the tests themselves were started with: in the background, or under nohup.
 _HEED = (
     "import os, signal, sys; signal.signal(signal.SIGINT, signal.SIG_DFL); "
-    "os.execv(sys.argv[1], sys.argv[1:])"
+    "signal.signal(signal.SIGHUP, signal.SIG_DFL); os.execv(sys.argv[1], sys.argv[1:])"
 )
 
 
@@ -435,7 +436,7 @@ def test_the_keeper_takes_no_module_from_the_folder_it_is_started_in(
 def test_a_lost_terminal_ends_nothing_under_nohup(root: Path, tmp_path: Path, bundle: Path) -> None:
     program = [sys.executable, "-c", "from scanside.runtime.cli import main; main()", "device"]
     said = words(root, bundle, tmp_path / "out", "--mode", "10W", "--pauses", "4")
-    heeding = _HEED.replace("SIGINT, signal.SIG_DFL", "SIGHUP, signal.SIG_IGN")
+    heeding = _HEED.replace("SIGHUP, signal.SIG_DFL", "SIGHUP, signal.SIG_IGN")
     with subprocess.Popen(
         [sys.executable, "-c", heeding, *program, *said], stderr=subprocess.PIPE
     ) as process:
