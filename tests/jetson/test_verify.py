@@ -234,13 +234,16 @@ def test_whatever_ends_the_run_the_power_mode_comes_back(
     said = words(root, bundle, tmp_path / "out", "--mode", "10W", "--frames", "1000000")
     heeding = [sys.executable, "-c", _HEED, *program, *said]
     with subprocess.Popen(heeding, stderr=subprocess.PIPE, env=os.environ.copy()) as process:
-        assert process.stderr is not None
-        while (root / "run/mode").read_text() != "1\n":
-            time.sleep(0.02)
-            assert process.poll() is None
-        assert b"10W: golden frames" in process.stderr.readline()
-        process.send_signal(how)
-        process.wait(20)
+        try:
+            assert process.stderr is not None
+            while (root / "run/mode").read_text() != "1\n":
+                time.sleep(0.02)
+                assert process.poll() is None
+            assert b"10W: golden frames" in process.stderr.readline()
+            process.send_signal(how)
+            process.wait(20)
+        finally:
+            process.kill()
     until = time.monotonic() + 20
     while (root / "run/mode").read_text() != "3\n":
         assert time.monotonic() < until, "the mode did not come back"
