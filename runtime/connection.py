@@ -17,8 +17,6 @@ from scanside.runtime.memory.share import Share
 LARGEST_SCALE = 2
 SEND_ROOM = 64
 """Messages beyond the daemon's credit that may wait to be sent to it."""
-LAG = 2
-"""ZeroMQ counts up to half of a high-water mark as still waiting that has left already."""
 MOST_CREDIT = 4096
 """A daemon that grants more is taken at this: the high-water mark bounds this side's memory."""
 BYE_LINGER_MS = 100
@@ -138,7 +136,7 @@ class Connection:
                 raise ProtocolError("the daemon's welcome lets no frame be sent")
             self.welcome = message
             # A connection that is there already takes the new mark (libzmq 4.2 and later).
-            self._socket.set(zmq.SNDHWM, LAG * (self.credit + SEND_ROOM))
+            self._socket.set(zmq.SNDHWM, wire.LAG * (self.credit + SEND_ROOM))
         elif isinstance(message, wire.Memory):
             if self.welcome is None or not self.share.asked:
                 raise ProtocolError("the daemon gives memory that nobody asked for")

@@ -11,12 +11,10 @@ from scanside.runtime import wire
 from scanside.runtime.daemon import address
 from scanside.runtime.daemon.doorkeeper import Doorkeeper
 from scanside.runtime.frame import Pixels
+from scanside.runtime.wire import LAG
 
 SEND_ROOM = 4
 """Messages beyond a client's credit that may wait to be sent to it: PONGs, STATUS, refusals."""
-LAG = 2
-"""ZeroMQ counts up to half of a high-water mark as still waiting that has left already, so a client
-that keeps to its credit needs twice the room."""
 LINGER_MS = 1000
 HEARTBEAT_MS = 5_000
 HEARTBEAT_TIMEOUT_MS = 15_000

@@ -10,6 +10,9 @@ PIXELS_LIMIT = 64 << 20
 """Bytes of one frame's pixels: 5,792 x 5,792 at 16 bits. ZeroMQ drops a peer that sends more."""
 ZERO_COPY_BYTES = 2 << 20
 """From this size on, handing ZeroMQ the buffer itself is faster than a copy of it."""
+LAG = 2
+"""ZeroMQ counts up to half of a high-water mark as still waiting that has left already, so whoever
+keeps to a credit needs twice the room."""
 DEADLINE_LIMIT_MS = 60_000.0
 INLINE = "inline"
 """The transport that every peer speaks: pixels travel within the message."""
