@@ -6,15 +6,11 @@ a word where the CPU has that and no FP16. A point that is called FP16 and is no
 
 from __future__ import annotations
 
-import io
-from functools import lru_cache
 from typing import Any
 
-import numpy as np
-
-from scanside.runtime.engines.openvino import the_core
+from scanside.runtime.engines.openvino import compiler, network_of
 from scanside.runtime.errors import EngineUnavailableError
-from scanside.runtime.tiling import Float, Network
+from scanside.runtime.tiling import Network
 
 HALF = "f16"
 TRIED = (1, 1, 64, 64)
@@ -25,35 +21,13 @@ def load_half(model: bytes, engine: str, threads: int, precision: str = HALF) ->
     EngineUnavailableError, saying what it would be computed in instead."""
     if engine != "openvino":
         raise EngineUnavailableError(f"{engine} computes {precision} in f32 on a CPU")
-    core = the_core()
-    dynamic = core.read_model(io.BytesIO(model))
-    settings = {
-        "INFERENCE_PRECISION_HINT": precision,
-        "INFERENCE_NUM_THREADS": threads,
-        "PERFORMANCE_HINT": "LATENCY",
-        "NUM_STREAMS": 1,
-    }
-
-    @lru_cache(maxsize=4)
-    def compiled(shape: tuple[int, ...]) -> Any:
-        static = dynamic.clone()
-        static.reshape(list(shape))
-        return core.compile_model(static, "CPU", settings)
-
-    @lru_cache(maxsize=4)
-    def request(shape: tuple[int, ...]) -> Any:
-        return compiled(shape).create_infer_request()
-
+    compiled = compiler(model, threads, precision)
     found = computed_in(compiled(TRIED))
     if found != {precision}:
         raise EngineUnavailableError(
             f"openvino computes {precision} in {' and '.join(sorted(found))} on this CPU"
         )
-
-    def network(image: Float) -> Float:
-        return np.asarray(request(image.shape).infer([image])[0], dtype=np.float32)
-
-    return network
+    return network_of(compiled)
 
 
 def computed_in(compiled: Any) -> set[str]:

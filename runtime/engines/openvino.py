@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import sys
 import threading
+from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
 
@@ -61,10 +62,20 @@ def version() -> str:
 
 def load_network(model: bytes, threads: int) -> Network:
     """A network from an ONNX file's bytes. Raises EngineUnavailableError when it does not load."""
+    # Left to itself OpenVINO goes to bfloat16 wherever the CPU has it.
+    return network_of(compiler(model, threads, "f32"))
+
+
+Compile = Callable[[tuple[int, ...]], Any]
+"""(N, C, R, C) of an input -> the `openvino.CompiledModel` for it."""
+
+
+def compiler(model: bytes, threads: int, precision: str) -> Compile:
+    """precision: OpenVINO's word for what to compute in. Raises EngineUnavailableError when the
+    model does not load."""
     core = the_core()
     settings = {
-        # Left to itself OpenVINO goes to bfloat16 wherever the CPU has it.
-        "INFERENCE_PRECISION_HINT": "f32",
+        "INFERENCE_PRECISION_HINT": precision,
         "INFERENCE_NUM_THREADS": threads,
         "PERFORMANCE_HINT": "LATENCY",
         "NUM_STREAMS": 1,
@@ -77,11 +88,20 @@ def load_network(model: bytes, threads: int) -> Network:
             next_step="choose another engine, or compile the bundle again",
         ) from error
 
-    @lru_cache(maxsize=_SHAPES_KEPT)
-    def request(shape: tuple[int, ...]) -> Any:
+    def compiled(shape: tuple[int, ...]) -> Any:
         static = dynamic.clone()
         static.reshape(list(shape))
-        return core.compile_model(static, "CPU", settings).create_infer_request()
+        return core.compile_model(static, "CPU", settings)
+
+    return compiled
+
+
+def network_of(compiled: Compile) -> Network:
+    """Compiles for a shape when it first comes, and keeps a few."""
+
+    @lru_cache(maxsize=_SHAPES_KEPT)
+    def request(shape: tuple[int, ...]) -> Any:
+        return compiled(shape).create_infer_request()
 
     def network(image: Float) -> Float:
         return np.asarray(request(image.shape).infer([image])[0], dtype=np.float32)
