@@ -7,7 +7,6 @@ each. FOLDER holds what `write_frames` wrote. Any answer but the expected bits e
 
 from __future__ import annotations
 
-import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -18,12 +17,12 @@ import msgspec
 import numpy as np
 
 from scanside.benchmarks.latency.frames import Asked
+from scanside.benchmarks.serving.child import Child
 from scanside.runtime import Client
 from scanside.runtime.errors import BenchmarkError
 from scanside.runtime.frame import FrameFacts
 from scanside.runtime.wire import Outcome
 
-STOP_S = 10.0
 FACTS = "facts.json"
 
 
@@ -61,47 +60,18 @@ def call(client: Client, frames: Iterator[Asked], calls: int) -> list[float]:
     return taken
 
 
-class Caller:
+class Caller(Child):
     """The parent's end of one."""
 
     def __init__(self, url: str, folder: Path, *, shared: bool) -> None:
-        command = [sys.executable, "-m", __name__, url, str(int(shared)), str(folder)]
-        pipe = subprocess.PIPE
-        self._process = subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True)
-
-    def wait_ready(self) -> None:
-        self._line()
+        super().__init__(url, str(int(shared)), str(folder), module=__name__)
 
     def go(self, calls: int) -> None:
         """Have it call; `done` tells how long each took."""
-        assert self._process.stdin is not None
-        self._process.stdin.write(f"{calls}\n")
-        self._process.stdin.flush()
+        self.say(f"{calls}")
 
     def done(self) -> list[float]:
-        return msgspec.json.decode(self._line(), type=list[float])
-
-    def _line(self) -> str:
-        assert self._process.stdout is not None
-        line = self._process.stdout.readline()
-        if not line:
-            raise BenchmarkError(
-                "a client of the benchmark ended before its time", next_step="its error is above"
-            )
-        return line
-
-    def __enter__(self) -> Caller:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        for stream in (self._process.stdin, self._process.stdout):
-            if stream is not None:
-                stream.close()
-        try:
-            self._process.wait(STOP_S)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
+        return msgspec.json.decode(self.hear(), type=list[float])
 
 
 def main(url: str, shared: str, folder: str) -> None:

@@ -102,7 +102,7 @@ class Stage:
             for _ in range(point.streams)
         ]
         for one in callers:
-            one.wait_ready()
+            one.hear()
         return partial(together, callers)
 
     def url(self, point: Point) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import subprocess
 import tempfile
 import threading
@@ -15,9 +14,9 @@ import msgspec
 
 from scanside.benchmarks.peers.caller import First, Flow, Order, Trips
 from scanside.benchmarks.peers.server import READY_S, Server
+from scanside.benchmarks.serving.child import end
 from scanside.runtime.errors import BenchmarkError
 
-STOP_S = 10.0
 HEAR_S = 120.0
 """A client that says nothing for so long is ended."""
 SLICE_S = 2.0
@@ -97,15 +96,7 @@ class Caller:
 
     def close(self) -> None:
         """Its stdin ends, and so does it."""
-        for stream in (self._process.stdin, self._process.stdout):
-            if stream is not None:
-                with contextlib.suppress(BrokenPipeError):
-                    stream.close()
-        try:
-            self._process.wait(STOP_S)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
+        end(self._process)
         self._errors.close()
 
     def __enter__(self) -> Caller:

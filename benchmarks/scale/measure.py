@@ -26,10 +26,10 @@ from scanside.benchmarks.scale.cells import (
 )
 from scanside.benchmarks.scale.client import Found, Order
 from scanside.benchmarks.served import Served, daemon_of
+from scanside.benchmarks.serving.child import Child
 from scanside.benchmarks.serving.frames import FACTS, ct_frames
 from scanside.benchmarks.serving.identity import write_identity
 from scanside.benchmarks.serving.roundtrip import SHARED, TCP
-from scanside.benchmarks.serving.worker import Worker
 from scanside.runtime.bundle import Bundle
 from scanside.runtime.engines.choose import open_engine
 from scanside.runtime.errors import BenchmarkError
@@ -100,7 +100,7 @@ def measure_scale(bundle: Path | None, plan: Plan, *, engine: str, window: int) 
         cells, notes = patient(plan.cells(), frames)
         daemons = _daemons(bundle, cells, placings, engine, folder, stack)
         most = max((one.clients for one in cells), default=0)
-        crew = [stack.enter_context(Worker(module=CLIENT)) for _ in range(most)]
+        crew = [stack.enter_context(Child(module=CLIENT)) for _ in range(most)]
         with task("Starting the clients", most) as progress:
             for one in crew:
                 one.hear()
@@ -223,7 +223,7 @@ def _rounds(
 
 
 def run_block(
-    crew: Sequence[Worker], order: Order, served: Served, placing: Placing, seconds: float
+    crew: Sequence[Child], order: Order, served: Served, placing: Placing, seconds: float
 ) -> Block | str:
     """One cell once, or why there is no rate."""
     words = msgspec.json.encode(order).decode()
@@ -233,13 +233,13 @@ def run_block(
     ready = [one for one, found in zip(crew, shown, strict=True) if found.transport]
     before = thread_seconds(served.pid)
     for one in ready:
-        one.go(seconds)
+        one.say(f"{seconds}")
     done = [_heard(one) for one in ready]
     after = thread_seconds(served.pid)
     return judged(shown, done, placing, before, after, shared=order.shared)
 
 
-def _heard(worker: Worker) -> Found:
+def _heard(worker: Child) -> Found:
     return msgspec.json.decode(worker.hear(), type=Found)
 
 

@@ -7,7 +7,6 @@ one frame after the other; 0 is as many as the daemon's credit allows.
 
 from __future__ import annotations
 
-import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -15,13 +14,12 @@ from contextlib import ExitStack, contextmanager
 
 import msgspec
 
+from scanside.benchmarks.serving.child import Child
 from scanside.benchmarks.serving.frames import FACTS, ct_frames
 from scanside.runtime import Client
 from scanside.runtime.frame import FrameFacts, Pixels
 from scanside.runtime.results import Result
 from scanside.runtime.wire import Outcome
-
-STOP_S = 10.0
 
 
 class Work(msgspec.Struct, frozen=True):
@@ -72,23 +70,17 @@ def work(
 def workers(url: str, side: int, count: int, window: int = 0) -> Iterator[list[Worker]]:
     """So many clients, each in a process of its own and connected."""
     with ExitStack() as stack:
-        words = (url, str(side), str(window))
-        started = [stack.enter_context(Worker(*words)) for _ in range(count)]
+        started = [stack.enter_context(Worker(url, side, window)) for _ in range(count)]
         for worker in started:
             worker.hear()
         yield started
 
 
-class Worker:
-    """The parent's end of one. module: that it runs, with `words`."""
+class Worker(Child):
+    """The parent's end of one."""
 
-    def __init__(self, *words: str, module: str = __name__) -> None:
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", module, *words],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
+    def __init__(self, url: str, side: int, window: int) -> None:
+        super().__init__(url, str(side), str(window), module=__name__)
 
     def go(self, seconds: float) -> None:
         """Have it work; `done` tells what came of it."""
@@ -96,32 +88,6 @@ class Worker:
 
     def done(self) -> Work:
         return msgspec.json.decode(self.hear(), type=Work)
-
-    def say(self, line: str) -> None:
-        assert self._process.stdin is not None
-        self._process.stdin.write(f"{line}\n")
-        self._process.stdin.flush()
-
-    def hear(self) -> str:
-        """Its next line; of a new one the first, when it is ready."""
-        assert self._process.stdout is not None
-        line = self._process.stdout.readline()
-        if not line:
-            raise ChildProcessError("a client of the benchmark ended before its time")
-        return line
-
-    def __enter__(self) -> Worker:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        for stream in (self._process.stdin, self._process.stdout):
-            if stream is not None:
-                stream.close()
-        try:
-            self._process.wait(STOP_S)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
 
 
 def together(clients: list[Worker], seconds: float) -> list[Work]:
