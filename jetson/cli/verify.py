@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
@@ -116,7 +116,7 @@ def command(
     load_private_key(signing_key)
     folder = ready_folder(out or machine.path(LOGS))
     bundle, sha256 = _bundle(machine, file, store, allow_unsigned)
-    with _ended_by_signals():
+    with _ended_by_signals() as heed:
         evidence = Acceptance(
             machine,
             bundle,
@@ -130,6 +130,7 @@ def command(
             soak_minutes=soak_minutes,
             deadline_ms=deadline_ms,
             told=lambda text: click.echo(f"  {text}", err=True),
+            heed=heed,
         ).run()
     name = f"verify-{evidence.time[:19].replace(':', '')}"
     sealed = folder / f"{name}.json"
@@ -175,21 +176,32 @@ def _show(evidence: Evidence, as_json: bool) -> None:
 
 
 @contextmanager
-def _ended_by_signals() -> Iterator[None]:
-    """SIGTERM and a lost terminal end the run as Ctrl-C does: the power mode is put back."""
+def _ended_by_signals() -> Iterator[Callable[[], None]]:
+    """SIGTERM and a lost terminal end the run as Ctrl-C does: the power mode is put back.
+
+    Gives what raises once a signal has come, to be called now and then: what a handler raises is
+    lost where it runs within somebody's __del__, such as that of each tool's process.
+    """
+    came = False
 
     def stop(number: int, frame: FrameType | None) -> None:
+        nonlocal came
+        came = True
         raise KeyboardInterrupt
+
+    def heed() -> None:
+        if came:
+            raise KeyboardInterrupt
 
     # Under nohup a lost terminal is to end nothing.
     names = [
         name
-        for name in (signal.SIGTERM, signal.SIGHUP)
+        for name in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
         if signal.getsignal(name) is not signal.SIG_IGN
     ]
     before = [signal.signal(name, stop) for name in names]
     try:
-        yield
+        yield heed
     finally:
         for name, handler in zip(names, before, strict=True):
             signal.signal(name, handler)

@@ -45,7 +45,8 @@ MOST_SLOWER = 1.25
 class Acceptance:
     """bundle, sha256: what is run. plans: folder of plans. modes: of the power, by name [those that
     the table of platforms allows]. frames: timed in each mode; gaps: with a pause of gap_s before
-    each. deadline_ms: what the 99th percentile must keep, if anything. told: what it is at."""
+    each. deadline_ms: what the 99th percentile must keep, if anything. told: what it is at. heed:
+    called after each frame; what it raises ends the run."""
 
     machine: Machine
     bundle: Bundle
@@ -60,6 +61,7 @@ class Acceptance:
     soak_minutes: float = 10.0
     deadline_ms: float | None = None
     told: Callable[[str], object] = lambda text: None
+    heed: Callable[[], object] = lambda: None
 
     def run(self) -> Evidence:
         """Raises EngineError when the engine fails or fails the golden frames, DeviceError for a
@@ -71,7 +73,9 @@ class Acceptance:
             with mode_kept(self.machine):
                 found = tuple(self._in_mode(engine, name) for name in modes or (None,))
             # In the mode that the device is used in.
-            soaked = soak(self.machine, engine, self.bundle, self.soak_minutes, self.told)
+            soaked = soak(
+                self.machine, engine, self.bundle, self.soak_minutes, self.told, self.heed
+            )
             name = f"{engine.spec.name} {engine.spec.version}"
         finally:
             engine.close()
@@ -88,8 +92,8 @@ class Acceptance:
         self.told(f"{name or 'the only power mode'}: golden frames, then {self.frames} frames")
         before = read_moment(self.machine)
         report = check_engine(engine, self.bundle)
-        steady = time_engine(engine, self.bundle, self.frames)
-        gaps = time_engine(engine, self.bundle, self.gaps, gap_s=self.gap_s)
+        steady = time_engine(engine, self.bundle, self.frames, heed=self.heed)
+        gaps = time_engine(engine, self.bundle, self.gaps, gap_s=self.gap_s, heed=self.heed)
         worst = report.worst
         return InMode(
             asked=name,

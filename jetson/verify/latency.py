@@ -45,9 +45,9 @@ def time_engine(
     frames: int,
     *,
     gap_s: float = 0.0,
-    after: Callable[[float], object] = lambda seconds: None,
+    heed: Callable[[], object] = lambda: None,
 ) -> Latency:
-    """Time `frames` frames, after two that are not counted. after: told each one's seconds.
+    """Time `frames` frames, after two that are not counted. heed: called after each.
 
     Raises EngineError when the engine fails."""
     pixels, facts = usual_frame(bundle)
@@ -62,7 +62,7 @@ def time_engine(
         began = time.perf_counter()
         engine.run(pixels, [facts])
         taken.append(time.perf_counter() - began)
-        after(taken[-1])
+        heed()
     return summed_up(taken, side, gap_s)
 
 

@@ -23,8 +23,9 @@ def soak(
     bundle: Bundle,
     minutes: float,
     told: Callable[[str], object] = lambda text: None,
+    heed: Callable[[], object] = lambda: None,
 ) -> Soak:
-    """Run one frame over and over for `minutes`, golden ones now and then.
+    """Run one frame over and over for `minutes`, golden ones now and then. heed: called after each.
 
     Raises EngineError when the engine fails, GoldenMismatchError when it fails the golden frames.
     """
@@ -40,6 +41,7 @@ def soak(
         result = engine.run(pixels, [facts])
         seconds.append(time.perf_counter() - start)
         differing += result.tobytes() != expected.tobytes()
+        heed()
         if elapsed >= len(moments) * every:
             check_engine(engine, bundle)
             passes += 1

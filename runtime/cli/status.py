@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-import time
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from threading import Event
 from typing import TYPE_CHECKING
 
 import click
 
 if TYPE_CHECKING:
+    from types import FrameType
+
     from rich.console import Console
     from rich.table import Table
 
@@ -78,7 +83,7 @@ def _line(answer: Status) -> str:
 
 def _watch(url: str, interval: float, timeout: float, as_json: bool, keys: Path | None) -> None:
     """Until interrupted. A daemon that does not answer is shown as such, and asked again."""
-    from contextlib import nullcontext, suppress
+    from contextlib import nullcontext
 
     from rich.live import Live
     from rich.text import Text
@@ -87,8 +92,8 @@ def _watch(url: str, interval: float, timeout: float, as_json: bool, keys: Path 
     from scanside.runtime.inquiry import ask_status
 
     live = Live(console=_console(), auto_refresh=False)
-    with suppress(KeyboardInterrupt), nullcontext() if as_json else live:
-        while True:
+    with _interrupted() as stopped, nullcontext() if as_json else live:
+        while not stopped.is_set():
             try:
                 answer = ask_status(url, timeout, keys)
             except ServerUnreachableError as error:
@@ -101,7 +106,26 @@ def _watch(url: str, interval: float, timeout: float, as_json: bool, keys: Path 
                     click.echo(_line(answer))
                 else:
                     live.update(_table(answer), refresh=True)
-            time.sleep(interval)
+            stopped.wait(interval)
+
+
+@contextmanager
+def _interrupted() -> Iterator[Event]:
+    """Ctrl-C sets what is given, and raises nothing: it would leave open what is just being opened,
+    or be lost within a __del__. A second one is as ever."""
+    stopped = Event()
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        signal.signal(signal.SIGINT, before)
+        stopped.set()
+
+    before = signal.getsignal(signal.SIGINT)
+    if before is not signal.SIG_IGN:
+        signal.signal(signal.SIGINT, stop)
+    try:
+        yield stopped
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _table(answer: Status) -> Table:

@@ -21,7 +21,7 @@ from scanside.compile.pack import write_bundle
 from scanside.jetson.cli import device as verbs
 from scanside.jetson.machine import Machine
 from scanside.jetson.verify.acceptance import checks_of
-from scanside.jetson.verify.facts import read_moment, read_unit
+from scanside.jetson.verify.facts import Moment, read_moment, read_unit
 from scanside.jetson.verify.modes import allowed_modes, mode_kept, set_mode
 from scanside.jetson.verify.page import page
 from scanside.jetson.verify.record import Evidence, InMode, Soak, headline
@@ -248,6 +248,27 @@ def test_whatever_ends_the_run_the_power_mode_comes_back(
     while (root / "run/mode").read_text() != "3\n":
         assert time.monotonic() < until, "the mode did not come back"
         time.sleep(0.02)
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.parametrize("minutes", ["0", "1000"])
+def test_a_signal_that_is_lost_ends_the_run_with_the_next_frame(
+    root: Path, tmp_path: Path, bundle: Path, minutes: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Tool:
+        def __del__(self) -> None:
+            signal.raise_signal(signal.SIGTERM)
+
+    def moment(machine: Machine) -> Moment:
+        Tool()
+        return read_moment(machine)
+
+    where = "acceptance" if minutes == "0" else "soak"
+    monkeypatch.setattr(f"scanside.jetson.verify.{where}.read_moment", moment)
+    more = ["--frames", "1000000"] if minutes == "0" else ["--soak-minutes", minutes]
+    result = run(root, bundle, tmp_path / "out", "--mode", "10W", *more)
+    assert (result.exit_code, (root / "run/mode").read_text()) == (1, "3\n")
+    assert "Aborted" in result.output
 
 
 # Whatever the tests themselves were started with: in the background, or under nohup.

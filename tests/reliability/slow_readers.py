@@ -33,8 +33,11 @@ GREETING = bytes.fromhex("ff00000000000000017f0300")
 SILENT = 40
 CALLERS = 200
 SMALL_BUFFER = 4096
-FLOOD_TIMES = 3
-"""As long as the others: answers are small, and must fill the kernel's room before one is stuck."""
+PATIENCE_S = 60.0
+"""For a session to be closed: answers are small, and must fill the kernel's room before one is
+stuck, which a slow machine takes long for."""
+BURST = 2000
+"""Words of a flood before it looks at the time."""
 GAP_LIMIT_S = 2.0
 FRAME = np.zeros((256, 256), np.uint16)
 
@@ -42,8 +45,10 @@ FRAME = np.zeros((256, 256), np.uint16)
 class Nuisance:
     """Bare sockets to a daemon, closed at the end."""
 
-    def __init__(self, url: str) -> None:
-        self.url = url
+    def __init__(self, url: str, seconds: float, closed: int | None) -> None:
+        """closed: sessions that the daemon closed so far, where one more is to be waited for."""
+        self.url, self.seconds = url, seconds
+        self._began, self._closed = time.monotonic(), closed
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         self._raw: list[socket.socket] = []
         self._peers: list[zmq.Socket[bytes]] = []
@@ -70,6 +75,12 @@ class Nuisance:
         self._raw.append(one)
         return one
 
+    def goes_on(self) -> bool:
+        elapsed = time.monotonic() - self._began
+        if elapsed < self.seconds or self._closed is None:
+            return elapsed < self.seconds
+        return elapsed < PATIENCE_S and closed_peers(self.url) == self._closed
+
     def __enter__(self) -> Nuisance:
         return self
 
@@ -81,20 +92,26 @@ class Nuisance:
         self._context.term()
 
 
-def _quiet(by: Nuisance, seconds: float) -> None:
-    time.sleep(seconds)
+def closed_peers(url: str) -> int:
+    return ask_status(url, 10).counters.closed_peers
 
 
-def _never_reads(by: Nuisance, seconds: float) -> None:
+def _quiet(by: Nuisance) -> None:
+    time.sleep(by.seconds)
+
+
+def _never_reads(by: Nuisance) -> None:
     """Frames as fast as the socket takes them, in sessions that read WELCOME and no RESULT."""
     peers = [by.peer(receive_room=1) for _ in range(2)]
     for peer in peers:
         peer.send(HELLO)
-    _send_frames(peers, seconds)
+    while by.goes_on():
+        _send_frames(peers)
 
 
-def _send_frames(peers: list[zmq.Socket[bytes]], seconds: float) -> None:
-    until = time.monotonic() + seconds
+def _send_frames(peers: list[zmq.Socket[bytes]]) -> None:
+    """For as long as one that reads slowly waits."""
+    until = time.monotonic() + 1.0
     seq = 0
     while time.monotonic() < until:
         header = msgspec.msgpack.encode(frame_header(FRAME, seq=seq))
@@ -106,29 +123,28 @@ def _send_frames(peers: list[zmq.Socket[bytes]], seconds: float) -> None:
         seq += 1
 
 
-def _reads_one_a_second(by: Nuisance, seconds: float) -> None:
+def _reads_one_a_second(by: Nuisance) -> None:
     peer = by.peer(receive_room=1)
     peer.send(HELLO)
-    until = time.monotonic() + seconds
-    while time.monotonic() < until:
-        _send_frames([peer], min(1.0, until - time.monotonic()))
+    while by.goes_on():
+        _send_frames([peer])
         if peer.poll(0):
             peer.recv_multipart()
 
 
-def _says_nothing(by: Nuisance, seconds: float) -> None:
+def _says_nothing(by: Nuisance) -> None:
     for _ in range(SILENT):
         by.raw()
-    time.sleep(seconds)
+    time.sleep(by.seconds)
 
 
-def _half_a_greeting(by: Nuisance, seconds: float) -> None:
+def _half_a_greeting(by: Nuisance) -> None:
     for number in range(SILENT):
         by.raw().sendall(GREETING[: 1 + number % len(GREETING)])
-    time.sleep(seconds)
+    time.sleep(by.seconds)
 
 
-def _comes_and_goes(by: Nuisance, seconds: float) -> None:
+def _comes_and_goes(by: Nuisance) -> None:
     began = time.monotonic()
     for number in range(CALLERS):
         peer = by.peer()
@@ -136,24 +152,24 @@ def _comes_and_goes(by: Nuisance, seconds: float) -> None:
         if number % 2:
             peer.poll(1000)
         peer.close()
-        time.sleep(max(0.0, began + seconds * number / CALLERS - time.monotonic()))
+        time.sleep(max(0.0, began + by.seconds * number / CALLERS - time.monotonic()))
 
 
-def _floods(word: bytes) -> Callable[[Nuisance, float], None]:
-    def flood(by: Nuisance, seconds: float) -> None:
+def _floods(word: bytes) -> Callable[[Nuisance], None]:
+    def flood(by: Nuisance) -> None:
         peer = by.peer(receive_room=1)
         peer.send(HELLO)
-        until = time.monotonic() + FLOOD_TIMES * seconds
-        while time.monotonic() < until:
-            try:
-                peer.send(word, zmq.NOBLOCK)
-            except zmq.Again:
-                time.sleep(0.001)
+        while by.goes_on():
+            for _ in range(BURST):
+                try:
+                    peer.send(word, zmq.NOBLOCK)
+                except zmq.Again:
+                    time.sleep(0.001)
 
     return flood
 
 
-NUISANCES: dict[str, Callable[[Nuisance, float], None]] = {
+NUISANCES: dict[str, Callable[[Nuisance], None]] = {
     "quiet": _quiet,
     "never reads": _never_reads,
     "reads one a second": _reads_one_a_second,
@@ -163,6 +179,8 @@ NUISANCES: dict[str, Callable[[Nuisance, float], None]] = {
     "floods STATUS unread": _floods(STATUS),
     "floods PING unread": _floods(PING),
 }
+CLOSED = ("never reads", "reads one a second", "floods PING unread")
+"""Those whose session the daemon has to close. STATUS needs none."""
 
 
 @dataclass
@@ -190,11 +208,11 @@ class Outcome:
 
 
 def endure(folder: Path, seconds: float, transport: str = "tcp") -> Outcome:
-    """So many seconds of each nuisance."""
+    """At least so many seconds of each nuisance."""
     outcome = Outcome()
     with DaemonProcess(folder, transport) as daemon:
         for name, nuisance in NUISANCES.items():
-            closed = ask_status(daemon.url, 10).counters.closed_peers
+            closed = closed_peers(daemon.url)
             honest = [
                 HonestClient(
                     Plan(
@@ -208,13 +226,13 @@ def endure(folder: Path, seconds: float, transport: str = "tcp") -> Outcome:
             try:
                 for one in honest:
                     one.wait_streaming()
-                with Nuisance(daemon.url) as by:
-                    nuisance(by, seconds)
+                with Nuisance(daemon.url, seconds, closed if name in CLOSED else None) as by:
+                    nuisance(by)
                     account = outcome.accounts[name] = total([one.finish() for one in honest])
             finally:
                 for one in honest:
                     one.kill()
-            outcome.closed[name] = ask_status(daemon.url, 10).counters.closed_peers - closed
+            outcome.closed[name] = closed_peers(daemon.url) - closed
             if account.lost or account.wrong or set(account.answered) != {"enhanced"}:
                 outcome.wrong.append(f"{name}: {account.answered}, {account.wrong}")
             if account.longest_s > GAP_LIMIT_S:
@@ -222,7 +240,7 @@ def endure(folder: Path, seconds: float, transport: str = "tcp") -> Outcome:
         if daemon.stop() != 0:
             outcome.wrong.append("the daemon did not stop well")
         outcome.wrong += [f"{number} x {event}" for event, number in daemon.noted().items()]
-    for name in ("never reads", "reads one a second", "floods PING unread"):
+    for name in CLOSED:
         if not outcome.closed[name]:
             outcome.wrong.append(f"{name}: no session was closed")
     return outcome
@@ -230,7 +248,9 @@ def endure(folder: Path, seconds: float, transport: str = "tcp") -> Outcome:
 
 def main(words: list[str]) -> None:
     parser = argparse.ArgumentParser(prog="python -m reliability.slow_readers", description=__doc__)
-    parser.add_argument("seconds", type=float, nargs="?", default=8.0, help="of each nuisance")
+    parser.add_argument(
+        "seconds", type=float, nargs="?", default=8.0, help="of each nuisance, at least"
+    )
     parser.add_argument("--transport", choices=TRANSPORTS, default="tcp")
     said = parser.parse_args(words)
     with tempfile.TemporaryDirectory(prefix="scanside-slow-") as folder:
