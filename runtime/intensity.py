@@ -102,7 +102,7 @@ class FrameMap:
             if scale == 1:
                 self._merge(values, rows, result[rows])
             else:
-                result[rows] = values
+                result[rows] = values if self._fits else values.astype(np.int32)
         return result
 
     def unchanged(self, top: int, bottom: int, scale: int = 1) -> Iterator[tuple[int, int, Float]]:
@@ -121,6 +121,12 @@ class FrameMap:
             if self._padding is not None:
                 np.copyto(base, source, where=self._padding[top:bottom])
             yield row, column, base
+
+    @property
+    def _fits(self) -> bool:
+        """Whether the words' own type holds every stored value. A float beyond a type's range is
+        the processor's to cast: -1 becomes 65535 on x86, and 0 on aarch64; an int32 wraps."""
+        return self._facts.signed == (self._words.dtype.kind == "i")
 
     def _stored(self, rows: slice = slice(None)) -> Float:
         """Stored values of some rows, (n, C), in an array of its own."""
@@ -156,9 +162,9 @@ class FrameMap:
     def _merge(self, values: Float, rows: slice, out: Pixels) -> None:
         """Put stored values back into their words, as `merge_stored` does, but into `out`."""
         words, bits = self._words[rows], self._facts.bits_stored
-        if bits == 8 * words.dtype.itemsize and self._facts.signed == (words.dtype.kind == "i"):
+        if bits == 8 * words.dtype.itemsize and self._fits:
             out[:] = values
-        elif not self._facts.signed and words.dtype.kind == "u":
+        elif not self._facts.signed and self._fits:
             above = words.dtype.type(((1 << 8 * words.dtype.itemsize) - 1) >> bits << bits)
             out[:] = values
             np.bitwise_or(out, np.bitwise_and(words, above), out=out)

@@ -3,8 +3,9 @@
 The offline package is made for the emulated system's Python, its wheels are unpacked there, and the
 real daemon serves a bundle on ONNX Runtime. Frames go through it from clients on both processors
 and over every transport; each result is compared with the one of a daemon on this processor, to the
-last bit. Ends with 1 where a frame is lost, differs by more than the bundle allows, or differs
-between two ways to the same daemon. Needs debootstrap, qemu-user-static and proot.
+last bit. So is the intensity map alone, over every form of words. Ends with 1 where a frame is
+lost, differs by more than the bundle allows, or differs between two ways to the same daemon, and
+where the map differs at all. Needs debootstrap, qemu-user-static and proot.
 """
 
 from __future__ import annotations
@@ -190,6 +191,7 @@ def compare(began: float, work: Path, bundle: Path, emulated: Side, native: Side
             f"  {way}: {equal} of {len(wanted.pixels)} frames equal to the last bit, {lost} lost"
         )
     failed |= not report(bundle, wanted, [ways[way] for way in ways if way.startswith("aarch64")])
+    failed |= not same_maps(emulated, native)
     failed |= not doctor(emulated)
     say(began, "FAILED" if failed else "passed")
     return int(failed)
@@ -219,6 +221,22 @@ def report(bundle: Path, wanted: Streamed, got: list[Streamed]) -> bool:
         )
         fine = fine and same and far <= allowed
     return fine
+
+
+def same_maps(emulated: Side, native: Side) -> bool:
+    """Whether the intensity map gives the same words on both, whatever form they have."""
+    told = [
+        subprocess.run(
+            side.python(str(HERE / "maps.py")),
+            capture_output=True, text=True, timeout=CLIENT_S, check=True,
+        ).stdout.splitlines()
+        for side in (emulated, native)
+    ]  # fmt: skip
+    differing = [line.partition(" ")[2] for line in set(told[0]) - set(told[1])]
+    click.echo(f"  intensity map: {len(differing)} of {len(told[1])} forms of words differ")
+    for form in sorted(differing):
+        click.echo(f"    {form}")
+    return not differing and len(told[0]) == len(told[1]) > 0
 
 
 def doctor(emulated: Side) -> bool:
