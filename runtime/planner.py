@@ -95,7 +95,7 @@ def build_plan_file(
         # Not in `folder`: whatever ends us, nothing half-written is ever there.
         with tempfile.TemporaryDirectory(prefix="scanside-build-") as scratch:
             out = Path(scratch) / "plan"
-            timing = cache_folder() / "timing"
+            timing = (cache_folder() / "timing").absolute()
             command = [str(file.absolute()), str(out), "--timing", str(timing)]
             evidence = _run(command, time_limit_s, show).plan
             if evidence is None or not out.is_file():
@@ -185,6 +185,7 @@ def _child(command: list[str], complaints: IO[bytes], time_limit_s: float) -> It
         stdout=subprocess.PIPE,
         stderr=complaints,
         start_new_session=True,
+        cwd="/",  # with -m Python imports from there: not from wherever its caller stands
     ) as process:
         child = _Child(process)
         timer = threading.Timer(time_limit_s, child.end)

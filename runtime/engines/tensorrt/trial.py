@@ -101,6 +101,7 @@ def trial() -> Iterator[Trial]:
             stdout=subprocess.PIPE,
             stderr=complaints,
             start_new_session=True,
+            cwd="/",  # with -m Python imports from there: not from wherever its caller stands
         ) as process,
     ):
         late = threading.Event()

@@ -73,6 +73,16 @@ def test_the_network_for_tensorrt_comes_first_and_evidence_says_if_it_failed(dev
     assert len(left(both)) == 4
 
 
+def test_nothing_is_imported_from_where_its_caller_stands(device, bundle, tmp_path, monkeypatch):
+    stick = tmp_path / "stick"
+    stick.mkdir()
+    (stick / "msgspec.py").write_text("raise SystemExit('from the stick')\n")
+    monkeypatch.chdir(stick)
+    monkeypatch.setenv("SCANSIDE_CACHE", "cache")
+    assert build(bundle).evidence.layers == 2
+    assert (stick / "cache" / "timing").is_dir()
+
+
 @pytest.mark.parametrize(
     ("how", "says"),
     [

@@ -51,6 +51,15 @@ def test_a_kept_plan_is_tried_in_a_child_then_opened_here(
     assert check_engine(engine, bundle).worst.largest == 0
 
 
+def test_the_child_imports_nothing_from_where_its_parent_stands(
+    device: ThinDevice, bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "msgspec.py").write_text("raise SystemExit('from the stick')\n")
+    monkeypatch.chdir(tmp_path)
+    device.keep(bundle, PLAN)
+    open_engine(bundle, "tensorrt", plans=[device.plans]).close()
+
+
 def test_a_bundles_own_plan_needs_no_folder(device: ThinDevice, file: Path) -> None:
     add_plan(file, PLAN, evidence_of(Bundle.open(file), PLAN), None)
     engine = open_planned(Bundle.open(file), [])
