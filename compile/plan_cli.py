@@ -7,6 +7,8 @@ from pathlib import Path
 
 import click
 
+from scanside.runtime.cli.finite import Finite
+
 PATH = click.Path(path_type=Path)
 
 
@@ -16,7 +18,7 @@ PATH = click.Path(path_type=Path)
 @click.option("--force", is_flag=True, help="Build although the plan is there.")
 @click.option(
     "--time-limit",
-    type=click.FloatRange(min=0, min_open=True),
+    type=Finite(min=0, min_open=True),
     default=30.0,
     show_default=True,
     metavar="MINUTES",

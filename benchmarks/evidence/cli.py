@@ -6,6 +6,8 @@ from pathlib import Path
 
 import click
 
+from scanside.runtime.cli.finite import Finite
+
 PATH = click.Path(path_type=Path)
 TOLD = 20
 """Figures that are missing or new, by name."""
@@ -17,7 +19,7 @@ def _percent(context: click.Context, option: click.Parameter, value: float) -> f
 
 _least = click.option(
     "--least",
-    type=click.FloatRange(0, 100, min_open=True),
+    type=Finite(0, 100, min_open=True),
     default=5,
     show_default=True,
     callback=_percent,

@@ -39,6 +39,7 @@ from scanside.benchmarks.evidence.shown import change_in_words, interval_in_word
 from scanside.benchmarks.evidence.spread import assumed, crowded, spread_of
 from scanside.benchmarks.evidence.timeline import Wanted, review
 from scanside.benchmarks.tables import show, table
+from scanside.runtime.cli.finite import Finite
 from scanside.runtime.errors import BenchmarkError
 from scanside.runtime.frame import Pixels
 from scanside.runtime.progress import task
@@ -55,7 +56,7 @@ Call = Callable[[], Pixels]
 @click.option("--out", type=click.Path(path_type=Path), default=Path("runs/bench/repeats.jsonl"))
 @click.option("--repeats", type=click.IntRange(min=2), default=21, help="Runs without a change.")
 @click.option("--planted", type=click.IntRange(min=0), default=3, help="Runs with one.")
-@click.option("--plant", type=click.FloatRange(0, 9), default=0.15, help="Of a call's time.")
+@click.option("--plant", type=Finite(0, 9), default=0.15, help="Of a call's time.")
 @click.option("--rounds", type=click.IntRange(min=50), default=400, help="Of each run.")
 @click.option("--once", is_flag=True, hidden=True)
 @click.option("--delay", type=float, default=0.0, hidden=True)

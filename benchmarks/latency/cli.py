@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from scanside.benchmarks.latency.grid import IPC, SERVED, SHARED, TRANSPORTS
+from scanside.runtime.cli.finite import Finite
 
 PATH = click.Path(path_type=Path)
 COUNT = click.IntRange(min=1)
@@ -120,8 +121,8 @@ def latency(
     multiple=True,
     help="Beside calls in process; may be repeated [ipc, shm].",
 )
-@click.option("--rate", type=click.FloatRange(min=0.1), default=15.0, show_default=True)
-@click.option("--seconds", type=click.FloatRange(min=1), help="Of the schedule [600; 24 --short].")
+@click.option("--rate", type=Finite(min=0.1), default=15.0, show_default=True)
+@click.option("--seconds", type=Finite(min=1), help="Of the schedule [600; 24 --short].")
 @click.option("--short", is_flag=True, help="In 40 seconds; no bar, since p99.9 needs more.")
 @click.option("--plots", type=PATH, default=Path("runs/bench"), show_default=True, help="Folder.")
 @click.option("--root", type=PATH, default=Path("/"), hidden=True, help="Of the device's files.")

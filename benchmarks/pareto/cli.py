@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING
 
 import click
 
+from scanside.runtime.cli.finite import Finite
+
 if TYPE_CHECKING:
     from scanside.train.recipe import Recipe
 
 PATH = click.Path(path_type=Path)
-SHARE = click.FloatRange(0, 1, min_open=True)
+SHARE = Finite(0, 1, min_open=True)
 RECIPE = "quick-ct"
 WIDTHS, SHARES, STEPS, IMAGES, ROUNDS = (8, 16), (0.34, 0.6), 600, 10, 40
 LONGER = (

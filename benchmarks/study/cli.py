@@ -6,6 +6,8 @@ from pathlib import Path
 
 import click
 
+from scanside.runtime.cli.finite import Finite
+
 PATH = click.Path(path_type=Path)
 
 
@@ -36,7 +38,7 @@ def study() -> None:
 )
 @click.option(
     "--repeats",
-    type=click.FloatRange(0, 0.5),
+    type=Finite(0, 0.5),
     default=0.2,
     show_default=True,
     help="Share of the cases that come twice.",

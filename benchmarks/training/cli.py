@@ -6,12 +6,14 @@ from pathlib import Path
 
 import click
 
+from scanside.runtime.cli.finite import Finite
+
 PATH = click.Path(path_type=Path)
 
 
 @click.command()
 @click.argument("run", type=PATH)
-@click.option("--budget", type=click.FloatRange(0.05, 1.0), help="Of the MACs [the recipe's].")
+@click.option("--budget", type=Finite(0.05, 1.0), help="Of the MACs [the recipe's].")
 @click.option("--steps", type=click.IntRange(min=10), default=500, show_default=True)
 @click.option("--round-to", type=click.IntRange(min=1), default=4, show_default=True)
 def pruning(run: Path, budget: float | None, steps: int, round_to: int) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from scanside.jetson.cli.running import PATH, run_steps, step_options
+from scanside.runtime.cli.finite import Finite
 
 
 @click.command("update")
@@ -17,7 +18,7 @@ from scanside.jetson.cli.running import PATH, run_steps, step_options
 @click.option("--allow-unsigned", is_flag=True, help="Take an unsigned package too.")
 @click.option(
     "--limit",
-    type=click.FloatRange(min=0, min_open=True),
+    type=Finite(min=0, min_open=True),
     default=15.0,
     show_default=True,
     metavar="MINUTES",

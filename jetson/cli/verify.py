@@ -15,6 +15,7 @@ from scanside.jetson.cli.running import PATH, root_option
 from scanside.jetson.cli.store_options import store_options
 from scanside.jetson.layout import LOGS, SETTINGS
 from scanside.runtime.cli.engine_options import engine_options
+from scanside.runtime.cli.finite import Finite
 
 if TYPE_CHECKING:
     from scanside.jetson.machine import Machine
@@ -46,11 +47,11 @@ KEY = f"{SETTINGS}/device.key"
 )
 @click.option(
     "--soak-minutes",
-    type=click.FloatRange(min=0, min_open=True),
+    type=Finite(min=0, min_open=True),
     default=10.0,
     show_default=True,
 )
-@click.option("--deadline-ms", type=click.FloatRange(min=0, min_open=True), help="To be kept.")
+@click.option("--deadline-ms", type=Finite(min=0, min_open=True), help="To be kept.")
 @click.option("--json", "as_json", is_flag=True, help="Print the evidence as JSON.")
 @store_options
 @engine_options
@@ -103,6 +104,7 @@ def command(
         click.echo(f"signed with {opened.key}, and unchanged", err=True)
         if not opened.known:
             click.echo("note: by the key in the file itself; name the device's by --key", err=True)
+        _need_passed(opened.evidence)
         return
     machine = Machine(root)
     if machine.is_whole_system:
@@ -139,10 +141,17 @@ def command(
     _show(evidence, as_json)
     click.echo(f"evidence: {sealed}, signed with {identity[:16]}", err=True)
     click.echo(f"to hand over: {folder / name}.html", err=True)
+    _need_passed(evidence)
+
+
+def _need_passed(evidence: Evidence) -> None:
+    from scanside.runtime.errors import DeviceError
+    from scanside.runtime.plan_lines import printable
+
     if not evidence.passed:
-        failed = [one.what for one in evidence.checks if one.passed is False]
+        failed = "; ".join(one.what for one in evidence.checks if one.passed is False)
         raise DeviceError(
-            f"the unit did not pass: {'; '.join(failed)}", next_step="see the page for the figures"
+            f"the unit did not pass: {printable(failed)}", next_step="see the page for the figures"
         )
 
 

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from scanside.runtime.cli.finite import Finite
+
 if TYPE_CHECKING:
     from scanside.runtime.client import Client
     from scanside.runtime.frame import FrameFacts, Pixels
@@ -27,12 +29,12 @@ PATH = click.Path(path_type=Path)
 @click.option("--overwrite", is_flag=True, help="Replace results that are there already.")
 @click.option(
     "--deadline-ms",
-    type=click.FloatRange(min=0, min_open=True, max=60_000),
+    type=Finite(min=0, min_open=True, max=60_000),
     help="Ask for the original back when a frame takes longer in the daemon.",
 )
 @click.option(
     "--timeout",
-    type=click.FloatRange(min=0, min_open=True),
+    type=Finite(min=0, min_open=True),
     default=10.0,
     show_default=True,
     help="Seconds without an answer after which the daemon counts as gone.",

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from scanside.runtime.cli.finite import Finite
+
 if TYPE_CHECKING:
     from types import FrameType
 
@@ -19,7 +21,7 @@ if TYPE_CHECKING:
 
     from scanside.runtime.wire import Status
 
-SECONDS = click.FloatRange(min=0, min_open=True)
+SECONDS = Finite(min=0, min_open=True)
 
 
 @click.command()

@@ -210,8 +210,19 @@ def test_a_unit_that_falls_short_does_not_pass(
     result = run(root, bundle, tmp_path / "out", "--mode", "15W", *more)
     assert isinstance(result.exception, DeviceError)
     assert what in str(result.exception)
-    _, evidence = found(tmp_path / "out")
+    file, evidence = found(tmp_path / "out")
     assert [check.what for check in evidence.checks if check.passed is False] == [what]
+    read = CliRunner().invoke(verbs, ["verify", "--check", str(file)])
+    assert str(read.exception) == str(result.exception)
+
+
+@pytest.mark.parametrize("minutes", ["nan", "inf", "0"])
+def test_a_soak_without_an_end_or_a_beginning_is_refused(
+    root: Path, tmp_path: Path, bundle: Path, minutes: str
+) -> None:
+    result = run(root, bundle, tmp_path / "out", "--soak-minutes", minutes)
+    assert result.exit_code == 2
+    assert "--soak-minutes" in result.output
 
 
 def test_a_bundle_that_fails_its_golden_frames_ends_it_and_the_mode_comes_back(
