@@ -8,7 +8,7 @@ FLEET_TOOLS := .venv-ansible
 PYTRITON := .venv-pytriton
 SHELL := /bin/bash
 
-.PHONY: help demo test test-slow check check-fleet bench bench-full bench-noise doctor-corpus swaps fuzz kills soak sbom soup figures clean kills-device test-aarch64 offline-package peers
+.PHONY: help demo test test-slow check check-fleet bench bench-full bench-noise doctor-corpus swaps fuzz kills soak sbom soup figures clean kills-device test-aarch64 test-jetpack offline-package peers
 .DEFAULT_GOAL := help
 
 # The device's code on JetPack's Pythons: a call that one of them lacks is an error of types. NumPy's
@@ -30,6 +30,15 @@ test-slow: $(INSTALLED)  ## the tests that `make test` leaves out for their time
 
 test-aarch64: $(INSTALLED)  ## the runtime on an emulated aarch64, held against x86 (2 minutes; BUNDLE=FILE serves that one)
 	$(BIN)/python tests/aarch64 $(BUNDLE)
+
+# A command each, such as JETPACK_6_PYTHON=/opt/python3.10/bin/python.
+JETPACK_6_PYTHON ?= python3.10
+JETPACK_7_PYTHON ?= python3.12
+
+test-jetpack: .venv-jetpack-6/.installed .venv-jetpack-7/.installed  ## the device's tests on JetPack's Pythons, 3.10 and 3.12, and NumPy (20 minutes)
+	for jetpack in 6 7; do \
+	  .venv-jetpack-$$jetpack/bin/python -m pytest tests/runtime tests/jetson || exit; \
+	done
 
 check: $(INSTALLED) $(TOOLS)/.installed  ## lint, format, types, shell
 	$(BIN)/ruff check .
@@ -130,12 +139,22 @@ runs/demo/report.json:
 	$(MAKE) demo
 
 clean:  ## remove environments, caches and runs
-	rm -rf $(VENV) $(TOOLS) $(FLEET_TOOLS) $(PYTRITON) .types build *.egg-info runs .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .venv-jetpack-* $(TOOLS) $(FLEET_TOOLS) $(PYTRITON) .types build *.egg-info runs .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
 $(INSTALLED): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[workstation,dicom,dev]'
+	@touch $@
+
+# Of what a JetPack pins, its version; of the rest, constraints.txt's.
+.venv-jetpack-%/.installed: pyproject.toml constraints.txt jetson/package/pins-%.txt
+	$(JETPACK_$*_PYTHON) -m venv .venv-jetpack-$*
+	awk -F== 'FNR == NR { pinned[tolower($$1)] = 1; print; next } !(tolower($$1) in pinned)' \
+	  jetson/package/pins-$*.txt constraints.txt > .venv-jetpack-$*/constraints.txt
+	.venv-jetpack-$*/bin/python -m pip install --quiet --upgrade pip
+	.venv-jetpack-$*/bin/python -m pip install --quiet -c .venv-jetpack-$*/constraints.txt \
+	  -e '.[cpu,dicom]' onnx hypothesis nibabel pytest pytest-timeout
 	@touch $@
 
 # shellcheck is GPL: a tool in an environment of its own, never a dependency.

@@ -55,11 +55,13 @@ def test_a_power_cut_leaves_the_old_or_the_new_and_every_fsync_is_needed_for_it(
         assert replay(base, scratch / f"{other}.{_named(site)}", other, site).wrong, site
 
 
-def test_every_call_that_syncs_is_met(base: Device, tmp_path: Path) -> None:
+def test_every_call_that_syncs_is_met(
+    base: Device, tmp_path_factory: pytest.TempPathFactory
+) -> None:
     """So that what is added to install and update later is cut too."""
-    met = set()
+    scratch, met = tmp_path_factory.mktemp("cut"), set()
     for verb in SCENES:
-        for site in replay(base, tmp_path / verb, verb).sites:
+        for site in replay(base, scratch / verb, verb).sites:
             met |= set(site)
     syncing = re.compile(
         r"\b(os\.fsync|(?<!def )sync_folder|replace_file|make_folder|remove_files)\("

@@ -230,6 +230,7 @@ def test_what_is_no_package_is_said_to_be_none(tmp_path, path):
 
 def test_a_call_that_python_310_lacks_does_not_pass_the_check(tmp_path):
     """As `make check` asks for the device's rooms."""
+    pytest.importorskip("mypy", reason="needs the extra [dev]")
     makefile = (REPOSITORY / "Makefile").read_text()
     assert "--python-version $$python $(DEVICE_TYPES)" in makefile
     assert "DEVICE_PYTHONS := 3.10 3.12" in makefile
