@@ -147,14 +147,16 @@ $(INSTALLED): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[workstation,dicom,dev]'
 	@touch $@
 
-# Of what a JetPack pins, its version; of the rest, constraints.txt's.
+# Of what a JetPack pins, its version; of the rest that a device gets, constraints.txt's. What only
+# the tests need is as this Python has it: Pillow and hypothesis of constraints.txt want a newer one.
 .venv-jetpack-%/.installed: pyproject.toml constraints.txt jetson/package/pins-%.txt
 	$(JETPACK_$*_PYTHON) -m venv .venv-jetpack-$*
 	awk -F== 'FNR == NR { pinned[tolower($$1)] = 1; print; next } !(tolower($$1) in pinned)' \
 	  jetson/package/pins-$*.txt constraints.txt > .venv-jetpack-$*/constraints.txt
 	.venv-jetpack-$*/bin/python -m pip install --quiet --upgrade pip
-	.venv-jetpack-$*/bin/python -m pip install --quiet -c .venv-jetpack-$*/constraints.txt \
-	  -e '.[cpu,dicom]' onnx hypothesis nibabel pytest pytest-timeout
+	.venv-jetpack-$*/bin/python -m pip install --quiet -c .venv-jetpack-$*/constraints.txt -e '.[cpu]'
+	.venv-jetpack-$*/bin/python -m pip install --quiet -c jetson/package/pins-$*.txt \
+	  -e '.[dicom]' hypothesis nibabel onnx pytest pytest-timeout
 	@touch $@
 
 # shellcheck is GPL: a tool in an environment of its own, never a dependency.
