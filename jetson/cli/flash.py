@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from scanside.jetson.cli.running import PATH, root_option
+from scanside.jetson.cli.signals import ended_by_signals
 
 if TYPE_CHECKING:
     from scanside.jetson.flash.plan import Order, Plan
@@ -109,7 +110,10 @@ def run(
     dry_run: bool,
     **words: Any,
 ) -> None:
-    """Flash one device, after you typed what is asked. Erases its storage."""
+    """Flash one device, after you typed what is asked. Erases its storage.
+
+    A terminal that is lost breaks the flash off, as Ctrl-C does: over SSH, start it within tmux.
+    """
     if dry_run:
         ctx.invoke(plan, as_json=as_json, **words)
         return
@@ -122,12 +126,18 @@ def run(
             next_step="read it in the BSP tree, then: --accept-license",
         )
     order = _order(**words)
-    flashed = flash_one(
-        order,
-        asked=lambda planned: _asked(planned, order, as_json),
-        told=lambda line: click.echo(f"  {line}", err=True),
-        show_secret=_secret_shown if show_secret else None,
-    )
+    with ended_by_signals() as heed:
+
+        def told(line: str) -> None:
+            heed()
+            click.echo(f"  {line}", err=True)
+
+        flashed = flash_one(
+            order,
+            asked=lambda planned: _asked(planned, order, as_json),
+            told=told,
+            show_secret=_secret_shown if show_secret else None,
+        )
     _tell(flashed, as_json)
     _end(flashed.end != "success")
 

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import signal
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING
 
 import click
 
 from scanside.jetson.cli.running import PATH, root_option
+from scanside.jetson.cli.signals import ended_by_signals
 from scanside.jetson.cli.store_options import store_options
 from scanside.jetson.layout import LOGS, SETTINGS
 from scanside.runtime.cli.engine_options import engine_options
@@ -118,7 +115,7 @@ def command(
     load_private_key(signing_key)
     folder = ready_folder(out or machine.path(LOGS))
     bundle, sha256 = _bundle(machine, file, store, allow_unsigned)
-    with _ended_by_signals() as heed:
+    with ended_by_signals() as heed:
         evidence = Acceptance(
             machine,
             bundle,
@@ -182,35 +179,3 @@ def _show(evidence: Evidence, as_json: bool) -> None:
             check.passed
         ]
         click.secho(f"{sign} {printable(f'{check.what}: {check.figure}')}", fg=colour)
-
-
-@contextmanager
-def _ended_by_signals() -> Iterator[Callable[[], None]]:
-    """SIGTERM and a lost terminal end the run as Ctrl-C does: the power mode is put back.
-
-    Gives what raises once a signal has come, to be called now and then: what a handler raises is
-    lost where it runs within somebody's __del__, such as that of each tool's process.
-    """
-    came = False
-
-    def stop(number: int, frame: FrameType | None) -> None:
-        nonlocal came
-        came = True
-        raise KeyboardInterrupt
-
-    def heed() -> None:
-        if came:
-            raise KeyboardInterrupt
-
-    # Under nohup a lost terminal is to end nothing.
-    names = [
-        name
-        for name in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-        if signal.getsignal(name) is not signal.SIG_IGN
-    ]
-    before = [signal.signal(name, stop) for name in names]
-    try:
-        yield heed
-    finally:
-        for name, handler in zip(names, before, strict=True):
-            signal.signal(name, handler)

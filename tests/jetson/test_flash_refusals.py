@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import signal
 from collections.abc import Callable
 from pathlib import Path
 
@@ -325,11 +326,19 @@ def test_a_tree_whose_user_was_half_removed_is_refused(
     assert ("of another flash" in again.output) == bool(left)
 
 
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_flash_that_was_broken_off_is_not_tried_again(
-    scene: Scene, monkeypatch: pytest.MonkeyPatch
+    scene: Scene,
+    monkeypatch: pytest.MonkeyPatch,
+    request: pytest.FixtureRequest,
+    how: signal.Signals,
 ) -> None:
     def interrupted(*words: object, **more: object) -> None:
-        raise KeyboardInterrupt
+        assert signal.getsignal(how) not in (signal.SIG_DFL, signal.default_int_handler)
+        signal.raise_signal(how)
+
+    before_tests = signal.signal(how, signal.SIG_DFL)  # which nohup may have started
+    request.addfinalizer(lambda: signal.signal(how, before_tests))
 
     before = (scene.tree / "rootfs/etc/shadow").read_text()
     monkeypatch.setattr(flash_run, "run_child", interrupted)
