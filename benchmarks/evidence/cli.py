@@ -6,9 +6,9 @@ from pathlib import Path
 
 import click
 
+from scanside.benchmarks.evidence.kept import PATH
 from scanside.runtime.cli.finite import Finite
 
-PATH = click.Path(path_type=Path)
 TOLD = 20
 """Figures that are missing or new, by name."""
 

@@ -6,12 +6,11 @@ from pathlib import Path
 
 import click
 
+from scanside.benchmarks.evidence.kept import PATH, history_option
 from scanside.benchmarks.latency.grid import IPC, SERVED, SHARED, TRANSPORTS
 from scanside.runtime.cli.finite import Finite
 
-PATH = click.Path(path_type=Path)
 COUNT = click.IntRange(min=1)
-HISTORY_HELP = "Where the run is added [runs/bench/history.jsonl]."
 
 
 @click.command()
@@ -32,7 +31,7 @@ HISTORY_HELP = "Where the run is added [runs/bench/history.jsonl]."
 @click.option("--rounds", type=click.IntRange(min=3), help="Of the grid [200; 8 with --short].")
 @click.option("--short", is_flag=True, help="In two minutes; no p99.9, wider intervals.")
 @click.option("--root", type=PATH, default=Path("/"), hidden=True, help="Of the device's files.")
-@click.option("--history", type=PATH, help=HISTORY_HELP)
+@history_option
 def latency(
     bundle: Path,
     run: Path | None,
@@ -126,7 +125,7 @@ def latency(
 @click.option("--short", is_flag=True, help="In 40 seconds; no bar, since p99.9 needs more.")
 @click.option("--plots", type=PATH, default=Path("runs/bench"), show_default=True, help="Folder.")
 @click.option("--root", type=PATH, default=Path("/"), hidden=True, help="Of the device's files.")
-@click.option("--history", type=PATH, help=HISTORY_HELP)
+@history_option
 def gaps(
     bundle: Path,
     engine: str | None,
@@ -233,7 +232,7 @@ def gaps(
 @click.argument("bundle", type=PATH, metavar="[FILE]", required=False)
 @click.option("--engine", default="onnxruntime", show_default=True)
 @click.option("--short", is_flag=True, help="The same: it takes seconds.")
-@click.option("--history", type=PATH, help=HISTORY_HELP)
+@history_option
 def calls(bundle: Path | None, engine: str, short: bool, history: Path | None) -> None:
     """Python calls that the daemon makes for one frame, over each transport: free of noise.
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-PATH = click.Path(path_type=Path)
+from scanside.benchmarks.evidence.kept import PATH
 
 
 @click.command()

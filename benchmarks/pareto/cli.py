@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 
 import click
 
+from scanside.benchmarks.evidence.kept import PATH, history_option
 from scanside.runtime.cli.finite import Finite
 
 if TYPE_CHECKING:
     from scanside.train.recipe import Recipe
 
-PATH = click.Path(path_type=Path)
 SHARE = Finite(0, 1, min_open=True)
 RECIPE = "quick-ct"
 WIDTHS, SHARES, STEPS, IMAGES, ROUNDS = (8, 16), (0.34, 0.6), 600, 10, 40
@@ -70,12 +70,7 @@ SHORT_SHARES, SHORT_STEPS, SHORT_IMAGES, SHORT_ROUNDS, SHORT_PHANTOMS = (0.5,), 
     help="Folder of the cells' runs, the page and the plot.",
 )
 @click.option("--short", is_flag=True, help="In a minute or two: two cells, trained for moments.")
-@click.option(
-    "--history",
-    type=PATH,
-    metavar="FILE",
-    help="Keeps the figures, a line of JSON a run [runs/bench/history.jsonl].",
-)
+@history_option
 def pareto(
     recipe: str | None,
     widths: tuple[int, ...],

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import click
 
-PATH = click.Path(path_type=Path)
+from scanside.benchmarks.evidence.kept import PATH, history_option
+
 PARTS = ("serving", "engines", "quality")
 
 
@@ -50,7 +51,7 @@ PARTS = ("serving", "engines", "quality")
     metavar="PYTHON",
     help="Of PyTriton's own environment [SCANSIDE_PYTRITON, else .venv-pytriton/bin/python].",
 )
-@click.option("--history", type=PATH, help="Where the run is added [runs/bench/history.jsonl].")
+@history_option
 def peers(
     bundle: Path | None,
     run: Path | None,

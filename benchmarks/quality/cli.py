@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, TypeVar
 
 import click
 
+from scanside.benchmarks.evidence.kept import PATH, history_option
+
 if TYPE_CHECKING:
     from scanside.benchmarks.quality.drift import Images, SetDrift
     from scanside.benchmarks.quality.sets import JudgedSet
     from scanside.benchmarks.quality.worst import Worst
 
 Verb = TypeVar("Verb", bound=Callable[..., None])
-PATH = click.Path(path_type=Path)
 SHORT_IMAGES, SHORT_DRAWS = 3, 10
 
 
@@ -23,12 +24,7 @@ def judged_on(verb: Verb) -> Verb:
     figures are kept."""
     for option in (
         click.option("--short", is_flag=True, help=f"In a minute or two: {SHORT_IMAGES} images."),
-        click.option(
-            "--history",
-            type=PATH,
-            metavar="FILE",
-            help="Keeps the figures, a line of JSON a run [runs/bench/history.jsonl].",
-        ),
+        history_option,
         click.option(
             "--images", type=click.IntRange(min=0), default=0, help="At most so many [all]."
         ),

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import click
 
+from scanside.benchmarks.evidence.kept import PATH, history_option
 from scanside.runtime.cli.finite import Finite
 
-PATH = click.Path(path_type=Path)
 TRANSPORTS = ("shm", "ipc", "tcp")
 
 
@@ -52,7 +52,7 @@ TRANSPORTS = ("shm", "ipc", "tcp")
 @click.option("--rounds", type=click.IntRange(2, 60), help="Of all [12; 5 with --short].")
 @click.option("--seconds", type=Finite(0.05, 60), help="Of each in a round [0.4; 0.3].")
 @click.option("--plot", type=PATH, help="PNG, SVG or HTML [scale-MODEL.png by the history].")
-@click.option("--history", type=PATH, help="Where the run is added [runs/bench/history.jsonl].")
+@history_option
 def scale(
     bundle: Path | None,
     short: bool,

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-PATH = click.Path(path_type=Path)
+from scanside.benchmarks.evidence.kept import PATH, history_option
 
 
 @click.command()
@@ -27,7 +27,7 @@ PATH = click.Path(path_type=Path)
     help="Also install the project in FOLDER, without extras, to see its size: needs the network.",
 )
 @click.option("--out", type=PATH, help="JSON as well.")
-@click.option("--history", type=PATH, help="Where the run is added [runs/bench/history.jsonl].")
+@history_option
 def serving(
     bundle: Path | None,
     short: bool,
