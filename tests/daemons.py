@@ -294,6 +294,7 @@ def result_for(message: dict[str, Any], **changes: Any) -> dict[str, Any]:
 
 
 def heed_interrupts() -> None:
-    """For a program that Ctrl-C is to end, though the tests run in the background, where a shell
-    has it ignored."""
+    """For a program that Ctrl-C or a lost terminal is to end, though the tests run in the
+    background or under nohup, which have them ignored."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
