@@ -14,6 +14,7 @@ import numpy as np
 import zmq
 
 from bundles import make_manifest
+from scanside.runtime import Result
 from scanside.runtime.daemon.loading import Load, Loaded, Report
 from scanside.runtime.daemon.server import Daemon
 from scanside.runtime.daemon.states import State
@@ -285,6 +286,10 @@ def pretender(
         thread.join()
         router.close()
         context.term()
+
+
+def is_original(result: Result, pixels: Pixels) -> bool:
+    return result.pixels is not None and np.array_equal(result.pixels, pixels)
 
 
 def result_for(message: dict[str, Any], **changes: Any) -> dict[str, Any]:
