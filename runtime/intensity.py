@@ -44,6 +44,9 @@ class FrameMap:
     def __init__(self, words: Pixels, facts: FrameFacts, intensity: Intensity) -> None:
         self._words = words
         self._facts = facts
+        # Whether the words' own type holds every stored value. A float beyond a type's range is the
+        # processor's to cast: -1 becomes 65535 on x86, and 0 on aarch64; an int32 wraps.
+        self._fits = facts.signed == (words.dtype.kind == "i")
         self._padding = _padding_mask(words, facts)
         self.range = range_of(words, self._padding, facts, intensity)
 
@@ -121,12 +124,6 @@ class FrameMap:
             if self._padding is not None:
                 np.copyto(base, source, where=self._padding[top:bottom])
             yield row, column, base
-
-    @property
-    def _fits(self) -> bool:
-        """Whether the words' own type holds every stored value. A float beyond a type's range is
-        the processor's to cast: -1 becomes 65535 on x86, and 0 on aarch64; an int32 wraps."""
-        return self._facts.signed == (self._words.dtype.kind == "i")
 
     def _stored(self, rows: slice = slice(None)) -> Float:
         """Stored values of some rows, (n, C), in an array of its own."""
