@@ -16,8 +16,11 @@ from scanside.runtime.wire import LAG
 SEND_ROOM = 4
 """Messages beyond a client's credit that may wait to be sent to it: PONGs, STATUS, refusals."""
 LINGER_MS = 1000
-HEARTBEAT_MS = 5_000
-HEARTBEAT_TIMEOUT_MS = 15_000
+KEEPALIVE_S = 5
+KEEPALIVES = 3
+"""Without an answer, of one each KEEPALIVE_S, a TCP connection is given up. Not ZMTP's heartbeats:
+libzmq 4.3.5 aborts the process where their timer strikes while a peer that was not read has hung up
+(zeromq/libzmq issue 4364)."""
 
 Parcel = tuple[bytes, zmq.Frame, zmq.Frame | None]
 """Peer, header, and the part after the header if there is one."""
@@ -39,8 +42,11 @@ class Mailroom:
         self.socket.set(zmq.MAXMSGSIZE, wire.PIXELS_LIMIT)
         self.socket.set(zmq.SNDHWM, LAG * (credit + SEND_ROOM))
         self.socket.set(zmq.RCVHWM, credit + SEND_ROOM)
-        self.socket.set(zmq.HEARTBEAT_IVL, HEARTBEAT_MS)
-        self.socket.set(zmq.HEARTBEAT_TIMEOUT, HEARTBEAT_TIMEOUT_MS)
+        self.socket.set(zmq.TCP_KEEPALIVE, 1)
+        self.socket.set(zmq.TCP_KEEPALIVE_IDLE, KEEPALIVE_S)
+        self.socket.set(zmq.TCP_KEEPALIVE_INTVL, KEEPALIVE_S)
+        self.socket.set(zmq.TCP_KEEPALIVE_CNT, KEEPALIVES)
+        self.socket.set(zmq.TCP_MAXRT, KEEPALIVE_S * KEEPALIVES * 1000)
         self.socket.set(zmq.LINGER, LINGER_MS)
         self.socket.set(zmq.IPV6, int("[" in url))
         try:

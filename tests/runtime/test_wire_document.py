@@ -124,11 +124,11 @@ def test_the_limits_are_those_of_the_code() -> None:
         server.CREDIT,
         server.SILENCE_S,
     ]
-    heartbeats = re.search(r"heartbeats every (\d+) s and drops .* for\s+(\d+) s", PAGE, re.S)
-    assert heartbeats is not None
-    assert [int(one) * 1000 for one in heartbeats.groups()] == [
-        mailroom.HEARTBEAT_MS,
-        mailroom.HEARTBEAT_TIMEOUT_MS,
+    kept = re.search(r"TCP connection every (\d+) s, and drops .* for\s+(\d+) s", PAGE, re.S)
+    assert kept is not None
+    assert [int(one) for one in kept.groups()] == [
+        mailroom.KEEPALIVE_S,
+        mailroom.KEEPALIVE_S * mailroom.KEEPALIVES,
     ]
     assert f"twice\n  credit + {mailroom.SEND_ROOM} messages" in PAGE
     assert mailroom.LAG == 2
