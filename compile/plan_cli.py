@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from scanside.runtime.cli.finite import Finite
+from scanside.runtime.cli.finite import POSITIVE
 
 PATH = click.Path(path_type=Path)
 
@@ -18,7 +18,7 @@ PATH = click.Path(path_type=Path)
 @click.option("--force", is_flag=True, help="Build although the plan is there.")
 @click.option(
     "--time-limit",
-    type=Finite(min=0, min_open=True),
+    type=POSITIVE,
     default=30.0,
     show_default=True,
     metavar="MINUTES",

@@ -10,7 +10,7 @@ import click
 from scanside.jetson.cli.running import PATH, run_steps, step_options
 from scanside.jetson.cli.store_options import store_options
 from scanside.runtime.cli.engine_options import engine_options
-from scanside.runtime.cli.finite import Finite
+from scanside.runtime.cli.finite import POSITIVE
 
 
 @click.command("install")
@@ -21,7 +21,7 @@ from scanside.runtime.cli.finite import Finite
 @click.option("--build", is_flag=True, help="Build a plan though FILE brings some, of others.")
 @click.option(
     "--time-limit",
-    type=Finite(min=0, min_open=True),
+    type=POSITIVE,
     default=30.0,
     show_default=True,
     metavar="MINUTES",

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from scanside.jetson.cli.running import PATH, run_steps, step_options
-from scanside.runtime.cli.finite import Finite
+from scanside.runtime.cli.finite import POSITIVE
 
 
 @click.command("update")
@@ -18,7 +18,7 @@ from scanside.runtime.cli.finite import Finite
 @click.option("--allow-unsigned", is_flag=True, help="Take an unsigned package too.")
 @click.option(
     "--limit",
-    type=Finite(min=0, min_open=True),
+    type=POSITIVE,
     default=15.0,
     show_default=True,
     metavar="MINUTES",

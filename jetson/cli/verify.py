@@ -12,7 +12,7 @@ from scanside.jetson.cli.signals import ended_by_signals
 from scanside.jetson.cli.store_options import store_options
 from scanside.jetson.layout import LOGS, SETTINGS
 from scanside.runtime.cli.engine_options import engine_options
-from scanside.runtime.cli.finite import Finite
+from scanside.runtime.cli.finite import POSITIVE
 
 if TYPE_CHECKING:
     from scanside.jetson.machine import Machine
@@ -44,11 +44,11 @@ KEY = f"{SETTINGS}/device.key"
 )
 @click.option(
     "--soak-minutes",
-    type=Finite(min=0, min_open=True),
+    type=POSITIVE,
     default=10.0,
     show_default=True,
 )
-@click.option("--deadline-ms", type=Finite(min=0, min_open=True), help="To be kept.")
+@click.option("--deadline-ms", type=POSITIVE, help="To be kept.")
 @click.option("--json", "as_json", is_flag=True, help="Print the evidence as JSON.")
 @store_options
 @engine_options

@@ -18,3 +18,6 @@ class Finite(click.FloatRange):
         if not math.isfinite(number):
             self.fail(f"{value!r} is not a finite number.", param, ctx)
         return number
+
+
+POSITIVE = Finite(min=0, min_open=True)

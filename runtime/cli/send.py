@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from scanside.runtime.cli.finite import Finite
+from scanside.runtime.cli.finite import POSITIVE, Finite
 
 if TYPE_CHECKING:
     from scanside.runtime.client import Client
@@ -34,7 +34,7 @@ PATH = click.Path(path_type=Path)
 )
 @click.option(
     "--timeout",
-    type=Finite(min=0, min_open=True),
+    type=POSITIVE,
     default=10.0,
     show_default=True,
     help="Seconds without an answer after which the daemon counts as gone.",

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from scanside.runtime.cli.finite import Finite
+from scanside.runtime.cli.finite import POSITIVE
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 
     from scanside.runtime.wire import Status
 
-SECONDS = Finite(min=0, min_open=True)
-
 
 @click.command()
 @click.argument("url", metavar="URL")
@@ -30,13 +28,17 @@ SECONDS = Finite(min=0, min_open=True)
 @click.option("--json", "as_json", is_flag=True, help="One line of JSON per answer, for programs.")
 @click.option(
     "--interval",
-    type=SECONDS,
+    type=POSITIVE,
     default=1.0,
     show_default=True,
     help="Seconds between questions.",
 )
 @click.option(
-    "--timeout", type=SECONDS, default=5.0, show_default=True, help="Seconds to wait for an answer."
+    "--timeout",
+    type=POSITIVE,
+    default=5.0,
+    show_default=True,
+    help="Seconds to wait for an answer.",
 )
 @click.option(
     "--keys",

@@ -11,7 +11,6 @@ from scanside.runtime import wire
 from scanside.runtime.daemon import address
 from scanside.runtime.daemon.doorkeeper import Doorkeeper
 from scanside.runtime.frame import Pixels
-from scanside.runtime.wire import LAG
 
 SEND_ROOM = 4
 """Messages beyond a client's credit that may wait to be sent to it: PONGs, STATUS, refusals."""
@@ -40,7 +39,7 @@ class Mailroom:
         self.socket = self._context.socket(zmq.ROUTER)
         self.socket.set(zmq.ROUTER_MANDATORY, 1)
         self.socket.set(zmq.MAXMSGSIZE, wire.PIXELS_LIMIT)
-        self.socket.set(zmq.SNDHWM, LAG * (credit + SEND_ROOM))
+        self.socket.set(zmq.SNDHWM, wire.LAG * (credit + SEND_ROOM))
         self.socket.set(zmq.RCVHWM, credit + SEND_ROOM)
         self.socket.set(zmq.TCP_KEEPALIVE, 1)
         self.socket.set(zmq.TCP_KEEPALIVE_IDLE, KEEPALIVE_S)

@@ -77,9 +77,10 @@ class Nuisance:
 
     def goes_on(self) -> bool:
         elapsed = time.monotonic() - self._began
-        if elapsed < self.seconds or self._closed is None:
-            return elapsed < self.seconds
-        return elapsed < PATIENCE_S and closed_peers(self.url) == self._closed
+        if elapsed < self.seconds:
+            return True
+        waiting = self._closed is not None and elapsed < PATIENCE_S
+        return waiting and closed_peers(self.url) == self._closed
 
     def __enter__(self) -> Nuisance:
         return self

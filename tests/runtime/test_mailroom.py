@@ -23,7 +23,7 @@ with socket.create_connection((host, int(port))) as peer:
     ready = b"\\5READY" + b"\\x0bSocket-Type" + struct.pack(">I", 6) + b"DEALER"
     peer.sendall(bytes([4, len(ready)]) + ready)
     time.sleep(0.3)
-    peer.sendall(10 * 40 * (b"\\0\\x0a" + bytes(10)))
+    peer.sendall(400 * (b"\\0\\x0a" + bytes(10)))
     time.sleep(0.3)
     peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
 time.sleep(float(sys.argv[1]))

@@ -131,4 +131,4 @@ def test_the_limits_are_those_of_the_code() -> None:
         mailroom.KEEPALIVE_S * mailroom.KEEPALIVES,
     ]
     assert f"twice\n  credit + {mailroom.SEND_ROOM} messages" in PAGE
-    assert mailroom.LAG == 2
+    assert wire.LAG == 2
